@@ -1,0 +1,68 @@
+# make demo    diagnoses a recorded cluster with broken and healthy Services; needs no cluster
+# make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
+# make lint    ruff and mypy alone
+# make format  let ruff rewrite the sources
+# make clean   remove .venv and the caches
+#
+# Each works alone on a machine with only make and Python 3.11 or newer.
+# PYTHON=/path/to/python chooses the interpreter.
+
+PYTHON =
+VENV = .venv
+BIN = $(VENV)/bin
+PROJECT = pyproject.toml svcdoctor/__init__.py
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+.PHONY: demo test lint format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python -m svcdoctor demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(VENV)/.installed-dev
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: $(VENV)/.python $(PROJECT)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.python $(PROJECT)
+	$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+# The first interpreter that runs, is new enough and can make a virtual environment. Each is run, not only
+# looked up: a pyenv shim is on PATH also for versions that are not selected.
+$(VENV)/.python:
+	@set -eu; \
+	seen=''; chosen=''; \
+	for python in $(if $(PYTHON),'$(PYTHON)',python3 python3.14 python3.13 python3.12 python3.11 /usr/bin/python3 python); do \
+	    version=$$("$$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) || continue; \
+	    if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	        seen="$$seen $$python is $$version;"; \
+	    elif ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	        seen="$$seen $$python is $$version without venv (Debian, Ubuntu: apt-get install python3-venv);"; \
+	    else \
+	        chosen=$$python; break; \
+	    fi; \
+	done; \
+	if [ -z "$$chosen" ]; then \
+	    echo "svcdoctor needs Python 3.11 or newer. Found:$${seen:- no Python at all}" >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$chosen ($$version)"; \
+	rm -rf $(VENV); \
+	"$$chosen" -m venv $(VENV); \
+	touch $@
