@@ -1,0 +1,498 @@
+"""The Kubernetes objects, as far as a diagnosis reads them.
+
+Each Struct has exactly the fields that a check, the report or the walk uses, under the API's own names in snake case
+(https://kubernetes.io/docs/reference/kubernetes-api/). Unknown fields are skipped while decoding; every list and map
+may be null, as the API allows. Structs are frozen and hold no cycles, so threads share them and the collector does not
+walk them (gc=False). Times stay RFC 3339 strings until somebody needs to compare them.
+
+RESOURCES says for each kind where the API serves it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+
+class Object(Struct, rename="camel", gc=False, frozen=True, omit_defaults=True):
+    """What all these Structs are: camel case on the wire, immutable, without their default values when written."""
+
+
+# --- metadata ---------------------------------------------------------------------------------------------------
+
+
+class OwnerReference(Object, frozen=True):
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    controller: bool | None = None
+
+
+class Metadata(Object, frozen=True):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+    finalizers: list[str] | None = None
+
+
+class Condition(Object, frozen=True):
+    type: str = ""
+    status: str = ""
+    reason: str | None = None
+    message: str | None = None
+    last_transition_time: str | None = None
+    last_update_time: str | None = None
+    observed_generation: int | None = None
+
+
+class LabelSelectorRequirement(Object, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: list[str] | None = None
+
+
+class LabelSelector(Object, frozen=True):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[LabelSelectorRequirement] | None = None
+
+
+# --- Service and what serves it ---------------------------------------------------------------------------------
+
+
+class ServicePort(Object, frozen=True):
+    port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+    node_port: int = 0
+    app_protocol: str | None = None
+
+
+class ServiceSpec(Object, frozen=True):
+    type: str = "ClusterIP"
+    selector: dict[str, str] | None = None
+    ports: list[ServicePort] | None = None
+    cluster_ip: str | None = field(default=None, name="clusterIP")
+    cluster_ips: list[str] | None = field(default=None, name="clusterIPs")
+    external_ips: list[str] | None = field(default=None, name="externalIPs")
+    external_name: str | None = None
+    external_traffic_policy: str | None = None
+    internal_traffic_policy: str | None = None
+    session_affinity: str | None = None
+    ip_families: list[str] | None = None
+    ip_family_policy: str | None = None
+    publish_not_ready_addresses: bool = False
+    load_balancer_class: str | None = None
+    load_balancer_ip: str | None = field(default=None, name="loadBalancerIP")
+    load_balancer_source_ranges: list[str] | None = None
+    allocate_load_balancer_node_ports: bool | None = None
+    traffic_distribution: str | None = None
+
+
+class LoadBalancerIngress(Object, frozen=True):
+    ip: str | None = None
+    hostname: str | None = None
+    ip_mode: str | None = None
+
+
+class LoadBalancerStatus(Object, frozen=True):
+    ingress: list[LoadBalancerIngress] | None = None
+
+
+class ServiceStatus(Object, frozen=True):
+    load_balancer: LoadBalancerStatus | None = None
+    conditions: list[Condition] | None = None
+
+
+class Service(Object, frozen=True):
+    metadata: Metadata
+    spec: ServiceSpec = field(default_factory=ServiceSpec)
+    status: ServiceStatus | None = None
+
+
+class EndpointConditions(Object, frozen=True):
+    """Null means ready and serving, and not terminating (KEP-1672)."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class ObjectReference(Object, frozen=True):
+    kind: str = ""
+    namespace: str = ""
+    name: str = ""
+    uid: str = ""
+    field_path: str | None = None
+
+
+class Endpoint(Object, frozen=True):
+    addresses: list[str] | None = None
+    conditions: EndpointConditions | None = None
+    hostname: str | None = None
+    node_name: str | None = None
+    target_ref: ObjectReference | None = None
+    zone: str | None = None
+
+
+class EndpointPort(Object, frozen=True):
+    port: int | None = None
+    name: str | None = None
+    protocol: str | None = None
+    app_protocol: str | None = None
+
+
+class EndpointSlice(Object, frozen=True):
+    metadata: Metadata
+    address_type: str = "IPv4"
+    endpoints: list[Endpoint] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class EndpointAddress(Object, frozen=True):
+    ip: str = ""
+    hostname: str | None = None
+    node_name: str | None = None
+    target_ref: ObjectReference | None = None
+
+
+class EndpointSubset(Object, frozen=True):
+    addresses: list[EndpointAddress] | None = None
+    not_ready_addresses: list[EndpointAddress] | None = None
+    ports: list[EndpointPort] | None = None
+
+
+class Endpoints(Object, frozen=True):
+    """The legacy object, deprecated since v1.33 (KEP-4974); read only where EndpointSlices cannot be."""
+
+    metadata: Metadata
+    subsets: list[EndpointSubset] | None = None
+
+
+# --- Pods --------------------------------------------------------------------------------------------------------
+
+
+class ConfigMapKeySelector(Object, frozen=True):
+    name: str = ""
+    key: str = ""
+    optional: bool | None = None
+
+
+class EnvVarSource(Object, frozen=True):
+    config_map_key_ref: ConfigMapKeySelector | None = None
+
+
+class EnvVar(Object, frozen=True):
+    name: str = ""
+    value: str | None = None
+    value_from: EnvVarSource | None = None
+
+
+class HTTPGetAction(Object, frozen=True):
+    path: str | None = None
+    port: int | str = 0
+    scheme: str | None = None
+    host: str | None = None
+
+
+class TCPSocketAction(Object, frozen=True):
+    port: int | str = 0
+
+
+class GRPCAction(Object, frozen=True):
+    port: int = 0
+
+
+class ExecAction(Object, frozen=True):
+    command: list[str] | None = None
+
+
+class Probe(Object, frozen=True):
+    http_get: HTTPGetAction | None = None
+    tcp_socket: TCPSocketAction | None = None
+    grpc: GRPCAction | None = None
+    exec: ExecAction | None = None
+    period_seconds: int = 10
+    timeout_seconds: int = 1
+    failure_threshold: int = 3
+    initial_delay_seconds: int = 0
+
+
+class ContainerPort(Object, frozen=True):
+    container_port: int = 0
+    name: str = ""
+    protocol: str = "TCP"
+    host_port: int = 0
+
+
+class Container(Object, frozen=True):
+    name: str = ""
+    image: str = ""
+    command: list[str] | None = None
+    args: list[str] | None = None
+    env: list[EnvVar] | None = None
+    ports: list[ContainerPort] | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    startup_probe: Probe | None = None
+    restart_policy: str | None = None
+
+
+class PodDNSConfigOption(Object, frozen=True):
+    name: str = ""
+    value: str | None = None
+
+
+class PodDNSConfig(Object, frozen=True):
+    nameservers: list[str] | None = None
+    searches: list[str] | None = None
+    options: list[PodDNSConfigOption] | None = None
+
+
+class ReadinessGate(Object, frozen=True):
+    condition_type: str = ""
+
+
+class HostAlias(Object, frozen=True):
+    ip: str = ""
+    hostnames: list[str] | None = None
+
+
+class PodSpec(Object, frozen=True):
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    node_name: str | None = None
+    host_network: bool = False
+    restart_policy: str = "Always"
+    dns_policy: str = "ClusterFirst"
+    dns_config: PodDNSConfig | None = None
+    host_aliases: list[HostAlias] | None = None
+    readiness_gates: list[ReadinessGate] | None = None
+    hostname: str | None = None
+    subdomain: str | None = None
+    termination_grace_period_seconds: int | None = None
+
+
+class ContainerStateWaiting(Object, frozen=True):
+    reason: str | None = None
+    message: str | None = None
+
+
+class ContainerStateRunning(Object, frozen=True):
+    started_at: str | None = None
+
+
+class ContainerStateTerminated(Object, frozen=True):
+    exit_code: int = 0
+    signal: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+
+class ContainerState(Object, frozen=True):
+    waiting: ContainerStateWaiting | None = None
+    running: ContainerStateRunning | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Object, frozen=True):
+    name: str = ""
+    ready: bool = False
+    started: bool | None = None
+    restart_count: int = 0
+    image: str = ""
+    state: ContainerState | None = None
+    last_state: ContainerState | None = None
+
+
+class PodIP(Object, frozen=True):
+    ip: str = ""
+
+
+class PodStatus(Object, frozen=True):
+    phase: str = ""
+    reason: str | None = None
+    message: str | None = None
+    pod_ip: str | None = field(default=None, name="podIP")
+    pod_ips: list[PodIP] | None = field(default=None, name="podIPs")
+    host_ip: str | None = field(default=None, name="hostIP")
+    start_time: str | None = None
+    conditions: list[Condition] | None = None
+    container_statuses: list[ContainerStatus] | None = None
+    init_container_statuses: list[ContainerStatus] | None = None
+
+
+class Pod(Object, frozen=True):
+    metadata: Metadata
+    spec: PodSpec = field(default_factory=PodSpec)
+    status: PodStatus = field(default_factory=PodStatus)
+
+
+# --- workloads ---------------------------------------------------------------------------------------------------
+
+
+class PodTemplateSpec(Object, frozen=True):
+    metadata: Metadata = field(default_factory=Metadata)
+    spec: PodSpec = field(default_factory=PodSpec)
+
+
+class WorkloadSpec(Object, frozen=True):
+    """The spec of a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job: the fields they share by name."""
+
+    replicas: int | None = None
+    selector: LabelSelector | None = None
+    template: PodTemplateSpec = field(default_factory=PodTemplateSpec)
+    service_name: str | None = None
+    paused: bool = False
+    progress_deadline_seconds: int | None = None
+    pod_management_policy: str | None = None
+
+
+class WorkloadStatus(Object, frozen=True):
+    observed_generation: int | None = None
+    replicas: int | None = None
+    ready_replicas: int | None = None
+    updated_replicas: int | None = None
+    available_replicas: int | None = None
+    desired_number_scheduled: int | None = None
+    number_ready: int | None = None
+    conditions: list[Condition] | None = None
+
+
+class Workload(Object, frozen=True):
+    """A Deployment, ReplicaSet, StatefulSet, DaemonSet or Job."""
+
+    metadata: Metadata
+    spec: WorkloadSpec = field(default_factory=WorkloadSpec)
+    status: WorkloadStatus = field(default_factory=WorkloadStatus)
+
+
+class JobTemplateSpec(Object, frozen=True):
+    spec: WorkloadSpec = field(default_factory=WorkloadSpec)
+
+
+class CronJobSpec(Object, frozen=True):
+    job_template: JobTemplateSpec = field(default_factory=JobTemplateSpec)
+
+
+class CronJob(Object, frozen=True):
+    metadata: Metadata
+    spec: CronJobSpec = field(default_factory=CronJobSpec)
+
+
+# --- around them -------------------------------------------------------------------------------------------------
+
+
+class Namespace(Object, frozen=True):
+    metadata: Metadata
+
+
+class NodeAddress(Object, frozen=True):
+    type: str = ""
+    address: str = ""
+
+
+class Taint(Object, frozen=True):
+    key: str = ""
+    value: str | None = None
+    effect: str = ""
+    time_added: str | None = None
+
+
+class NodeSpec(Object, frozen=True):
+    unschedulable: bool = False
+    taints: list[Taint] | None = None
+    pod_cidrs: list[str] | None = field(default=None, name="podCIDRs")
+
+
+class NodeStatus(Object, frozen=True):
+    conditions: list[Condition] | None = None
+    addresses: list[NodeAddress] | None = None
+
+
+class Node(Object, frozen=True):
+    metadata: Metadata
+    spec: NodeSpec = field(default_factory=NodeSpec)
+    status: NodeStatus = field(default_factory=NodeStatus)
+
+
+class EventSource(Object, frozen=True):
+    component: str | None = None
+
+
+class EventSeries(Object, frozen=True):
+    count: int | None = None
+    last_observed_time: str | None = None
+
+
+class Event(Object, frozen=True):
+    """core/v1 Event. Kept for an hour or so by the API server: a fault may outlive its events."""
+
+    metadata: Metadata
+    involved_object: ObjectReference = field(default_factory=ObjectReference)
+    type: str | None = None
+    reason: str | None = None
+    message: str | None = None
+    count: int | None = None
+    first_timestamp: str | None = None
+    last_timestamp: str | None = None
+    event_time: str | None = None
+    series: EventSeries | None = None
+    source: EventSource | None = None
+
+
+class ConfigMap(Object, frozen=True):
+    metadata: Metadata
+    data: dict[str, str] | None = None
+
+
+# --- where the API serves them -----------------------------------------------------------------------------------
+
+
+class Resource(Struct, frozen=True):
+    """Where the API serves a kind: `/api/v1/namespaces/NS/pods` or `/apis/GROUP/VERSION/...`."""
+
+    name: str  # plural, as in RBAC rules and `kubectl get`
+    kind: str
+    group: str  # "" is the core group
+    version: str
+    type: Any  # the Struct that its objects decode into
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return f"{root}{scope}/{self.name}" + (f"/{name}" if name else "")
+
+
+RESOURCES: dict[str, Resource] = {
+    resource.name: resource
+    for resource in (
+        Resource("services", "Service", "", "v1", Service),
+        Resource("endpointslices", "EndpointSlice", "discovery.k8s.io", "v1", EndpointSlice),
+        Resource("endpoints", "Endpoints", "", "v1", Endpoints),
+        Resource("pods", "Pod", "", "v1", Pod),
+        Resource("deployments", "Deployment", "apps", "v1", Workload),
+        Resource("replicasets", "ReplicaSet", "apps", "v1", Workload),
+        Resource("statefulsets", "StatefulSet", "apps", "v1", Workload),
+        Resource("daemonsets", "DaemonSet", "apps", "v1", Workload),
+        Resource("jobs", "Job", "batch", "v1", Workload),
+        Resource("cronjobs", "CronJob", "batch", "v1", CronJob),
+        Resource("namespaces", "Namespace", "", "v1", Namespace, namespaced=False),
+        Resource("nodes", "Node", "", "v1", Node, namespaced=False),
+        Resource("events", "Event", "", "v1", Event),
+        Resource("configmaps", "ConfigMap", "", "v1", ConfigMap),
+    )
+}
+RESOURCE_OF_KIND: dict[str, Resource] = {resource.kind: resource for resource in RESOURCES.values()}
