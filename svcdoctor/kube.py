@@ -1,9 +1,10 @@
 """The Kubernetes API: connect, list, get, access reviews, exec and port-forward. The only importer of `kubernetes`.
 
 The official client brings what is hard to get right twice: TLS, proxies, its connection pool and the loading of
-credentials. Its models, its generated API classes and kubernetes.stream are not used: answers go from bytes to our Structs
-(some fifty times less time and memory), and WebSockets are opened here, since kubernetes.stream forgets impersonation and
-breaks a client that threads share. What a kubeconfig says is worked out in kubeconfig.py; what is said to Pods, in podsocket.py.
+credentials. Its models, generated API classes and kubernetes.stream are not used: answers go from bytes to our Structs
+(a fiftieth of the time and a tenth of the memory), and WebSockets are opened here, since kubernetes.stream forgets
+impersonation and breaks a client that threads share. What a kubeconfig says is worked out in kubeconfig.py, what is
+said to Pods in podsocket.py.
 
 A Cluster may be used by several threads at once. Everything that can go wrong is a KubeError.
 """
@@ -11,6 +12,7 @@ A Cluster may be used by several threads at once. Everything that can go wrong i
 from __future__ import annotations
 
 import atexit
+import contextlib
 import http.client
 import os
 import re
@@ -18,12 +20,11 @@ import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
-import certifi
 import msgspec
 import urllib3
 import websocket
@@ -36,9 +37,9 @@ from urllib3.exceptions import (
     DecodeError,
     HTTPError,
     IncompleteRead,
-    LocationValueError,
     MaxRetryError,
     NameResolutionError,
+    NewConnectionError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
@@ -97,8 +98,8 @@ class Unreachable(KubeError):
 class ReadFailed(KubeError):
     """One request failed, others may not.
 
-    `reason` is forbidden, not-found, timeout, server-error, malformed, gone or throttled. `status` is the HTTP status, 0
-    where none was received. `retry_after` is how many seconds the server asks us to stay away, where it does.
+    `reason` is forbidden, not-found, timeout, server-error, malformed, gone or throttled. `status` is the HTTP status,
+    0 where none was received. `retry_after` is how many seconds the server asks us to stay away, where it does.
     """
 
     def __init__(self, message: str, *, reason: str, status: int = 0, retry_after: float | None = None) -> None:
@@ -125,7 +126,7 @@ class Listing(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request as it was made: path with query, HTTP status (0: no answer), seconds, bytes of the (unpacked) body."""
+    """One request as it was made: path with query, HTTP status (0: no answer), seconds, bytes of the unpacked body."""
 
     method: str
     path: str
@@ -236,6 +237,9 @@ class Cluster:
             except (ConfigException, OSError, ValueError) as error:
                 # Fields are checked before; what is left are files that vanish in between and the like.
                 raise ConfigError(f"the kubeconfig cannot be used: {printable(shorten(str(error)))}") from None
+        if not configuration.verify_ssl:
+            # The kubeconfig says so; a warning per request would only spoil the screen.
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         _settle_proxy(configuration, access)
         _check_certificates(configuration, access)
         cluster = cls(access, configuration, options.request_timeout)
@@ -259,8 +263,8 @@ class Cluster:
     ) -> Listing:
         """All objects of a kind, in one namespace or ("") in all, read in pages of one consistent snapshot.
 
-        `timeout` is in seconds for all pages together; without it each page has the time of one request. An object that
-        does not decode is skipped and named. Raises KubeError; a list that could not be read to its end is no list.
+        `timeout` is in seconds for all pages together; without it each page has the time of one request. An object
+        that does not decode is skipped and named. Raises KubeError; a list that was not read to its end is no list.
         """
         what = f"list {resource.name}" + (f" in namespace {printable(namespace)}" if namespace else "")
         path = resource.path(quote(namespace, safe=""))
@@ -278,7 +282,7 @@ class Cluster:
             except ReadFailed as error:
                 if error.reason != "gone" or not token:
                     raise
-                # The snapshot behind the token is compacted away: once more, and all at once so that it cannot happen again.
+                # The snapshot behind the token is compacted away: once more, in one piece so that it cannot recur.
                 items, skipped, version, token, limit = [], (), "", "", ""
                 continue
             page_items, page_skipped, metadata = self._decode_page(what, resource, answer)
@@ -300,7 +304,7 @@ class Cluster:
         return self._decode(what, answer, resource.type)
 
     def may(self, verb: str, resource: str, namespace: str = "", *, group: str = "", subresource: str = "") -> bool:
-        """Whether we may do this, by a SelfSubjectAccessReview; an answer is good for five minutes. Raises KubeError."""
+        """Whether we may do this, by a SelfSubjectAccessReview; an answer holds for five minutes. Raises KubeError."""
         key = (verb, resource, namespace, group, subresource)
         known = self._reviews.get(key)
         if known and time.monotonic() - known[0] < _REVIEW_LIFETIME:
@@ -350,7 +354,7 @@ class Cluster:
         return read_exec(connection, ends=ends, max_bytes=max_bytes)
 
     def port_forward(self, namespace: str, pod: str, port: int, *, timeout: float = 5.0) -> PodSocket:
-        """A new TCP connection to a port inside a Pod; `timeout` seconds for opening it, and for each call on it at first.
+        """A new TCP connection to a port inside a Pod; `timeout` seconds to open it, and at first for each call on it.
 
         That the socket is there says only that the node took the request: see PodSocket.connected(). Raises as exec().
         """
@@ -544,7 +548,8 @@ class Cluster:
         said = said or f"HTTP status {status}"
         if status == 401:
             return Unauthenticated(
-                f"{self.server} does not accept the credentials of context {self.context} ({said}); log in again, or check the user in the kubeconfig"
+                f"{self.server} does not accept the credentials of context {self.context} ({said}); "
+                "log in again, or check the user in the kubeconfig"
             )
         if 300 <= status < 400:
             where = printable(shorten(without_password(headers.get("location") or "somewhere else")))
@@ -579,16 +584,10 @@ class Cluster:
         return Unreachable(f"cannot reach {self.server} (context {self.context}): {why}; {advice}")
 
     def _transport_failure(self, what: str, error: Exception, *, answering: bool) -> KubeError:
-        """The error for a connection that was not made, or broke; `answering`: it broke after the server's first words."""
+        """The error for a connection that was not made, or (`answering`) broke after the server's first words."""
         cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
-        if isinstance(cause, ApiException):
-            cause = cause.__context__ if isinstance(cause.__context__, Exception) else cause
-        if (
-            isinstance(cause, (ReadTimeoutError, TimeoutError))
-            and not isinstance(cause, ConnectTimeoutError)
-            and answering
-        ):
-            return self._timed_out(what)
+        if isinstance(cause, ApiException) and isinstance(cause.__context__, HTTPError):
+            cause = cause.__context__
         if isinstance(cause, ReadTimeoutError):
             return self._timed_out(what)
         if isinstance(cause, DecodeError):
@@ -606,7 +605,7 @@ class Cluster:
         why = _words(cause)
         if isinstance(cause, NameResolutionError):
             advice = "check the server in the kubeconfig, the network and VPN"
-        elif isinstance(cause, (ConnectTimeoutError, TimeoutError)):
+        elif isinstance(cause, TimeoutError) or _is_connect_timeout(cause):
             advice = "check the network, VPN and firewall"
         elif _tls_error(cause):
             advice = "check server, certificate-authority and tls-server-name in the kubeconfig"
@@ -700,7 +699,8 @@ def _check_certificates(configuration: Configuration, access: Access) -> None:
             context.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
     except (OSError, ValueError):
         raise ConfigError(
-            f"context {access.context}: the user's client-certificate and client-key are not a matching pair in PEM without password"
+            f"context {access.context}: the user's client-certificate and client-key "
+            "are not a matching pair in PEM without password"
         ) from None
 
 
@@ -714,10 +714,8 @@ def _private_file(content: str) -> str:
 
 
 def _remove(path: str) -> None:
-    try:
+    with contextlib.suppress(OSError):
         os.unlink(path)
-    except OSError:
-        pass
 
 
 # --- transport ---------------------------------------------------------------------------------------------------
@@ -769,7 +767,7 @@ def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
     )
     if proxy:
         port = parts.port or (443 if parts.scheme == "https" else 80)
-        connection.set_tunnel(parts.hostname or "", port, headers=pool.proxy_headers, scheme=parts.scheme)
+        connection.set_tunnel(parts.hostname or "", port, headers=pool.proxy_headers, scheme=proxy.scheme or "http")
     try:
         connection.connect()
     except (OSError, http.client.HTTPException, HTTPError) as error:
@@ -783,6 +781,11 @@ def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
 def _is_dropped(error: Exception) -> bool:
     cause = error.reason if isinstance(error, MaxRetryError) else error
     return isinstance(cause, ProtocolError)
+
+
+def _is_connect_timeout(error: BaseException) -> bool:
+    """urllib3 counts a refused connection as a timeout too; this does not."""
+    return isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError)
 
 
 def _tls_error(error: BaseException) -> ssl.SSLError | None:
@@ -808,7 +811,7 @@ def _words(error: BaseException) -> str:
         return f"TLS fails: {text}" + (" (does it speak plain HTTP?)" if "wrong version" in text else "")
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, (ConnectTimeoutError, TimeoutError)):
+        if isinstance(seen, TimeoutError) or _is_connect_timeout(seen):
             return "no answer in time"
         if isinstance(seen, OSError) and seen.errno:
             return os.strerror(seen.errno).lower()

@@ -1,9 +1,9 @@
 """Which cluster, and as whom: kubectl's flags and kubeconfig files, read, checked and reduced to one choice.
 
-Everything a person can get wrong here ends in a ConfigError that names the file and the field. The official client's own
-loader is kept for what it does well (certificates, tokens, proxy-url, tls-server-name) and given a kubeconfig of exactly one
-context. What it leaves out is done here: several files merged the way kubectl merges them, `--cluster` and `--user`,
-impersonation, and exec plugins whose failure is heard.
+Everything a person can get wrong here ends in a ConfigError that names the file and the field. The official client's
+loader is kept for what it does well (certificates, tokens, proxy-url, tls-server-name) and given a kubeconfig of one
+context only. What it leaves out is done here: several files merged the way kubectl merges them, `--cluster` and
+`--user`, impersonation, and exec plugins whose failure is heard.
 
 Sources: https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/ (fields),
 https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/ (merging),
@@ -33,7 +33,7 @@ _PLUGIN_TIMEOUT = 30.0
 _EXPIRY_MARGIN = 30.0
 """Seconds before its expiry at which a credential is renewed."""
 _MINIMUM_AGE = 10.0
-"""Seconds a credential is kept whatever it says of its expiry, so that a plugin with a wrong clock is not run per request."""
+"""Seconds a credential is kept whatever its expiry: a plugin with a wrong clock is not run for each request."""
 
 
 class KubeError(Exception):
@@ -450,7 +450,10 @@ def _cluster(cluster: _Entry, server: str) -> dict[str, Any]:
 
 
 def _user(user: _Entry, cluster: _Entry, server: str) -> tuple[dict[str, Any], CredentialSource | None]:
-    """The part of a user that stands still, and the source of the part that does not. A token beats a plugin, as in client-go."""
+    """The part of a user that stands still, and the source of the part that does not.
+
+    A token in the file beats a plugin, as in client-go.
+    """
     plain: dict[str, Any] = {**user.pem("client-certificate"), **user.pem("client-key")}
     has_certificate, has_key = (
         any(key.startswith(name) for key in plain) for name in ("client-certificate", "client-key")
@@ -561,10 +564,10 @@ class _ExecPlugin:
     def __call__(self) -> Credential:
         if self._mode == "Always":
             raise self._failed(
-                "wants a terminal (interactiveMode: Always), which it cannot have here; use a plugin that can do without"
+                "wants a terminal (interactiveMode: Always), which it cannot have here; use one that can do without"
             )
         try:
-            # Its own session has no controlling terminal: a plugin cannot open /dev/tty and take keys from the dashboard.
+            # In a session of its own it has no terminal to open: it cannot take keys from the dashboard.
             done = subprocess.run(
                 [self._executable(), *self._arguments],
                 stdin=subprocess.DEVNULL,

@@ -234,6 +234,13 @@ class ContainerPort(Object, frozen=True):
     host_port: int = 0
 
 
+class ResourceRequirements(Object, frozen=True):
+    """Quantities as written: `100m`, `16Mi`, or a bare number."""
+
+    requests: dict[str, str | int | float] | None = None
+    limits: dict[str, str | int | float] | None = None
+
+
 class Container(Object, frozen=True):
     name: str = ""
     image: str = ""
@@ -245,6 +252,7 @@ class Container(Object, frozen=True):
     liveness_probe: Probe | None = None
     startup_probe: Probe | None = None
     restart_policy: str | None = None
+    resources: ResourceRequirements | None = None
 
 
 class PodDNSConfigOption(Object, frozen=True):
@@ -267,6 +275,15 @@ class HostAlias(Object, frozen=True):
     hostnames: list[str] | None = None
 
 
+class PersistentVolumeClaimSource(Object, frozen=True):
+    claim_name: str = ""
+
+
+class Volume(Object, frozen=True):
+    name: str = ""
+    persistent_volume_claim: PersistentVolumeClaimSource | None = None
+
+
 class PodSpec(Object, frozen=True):
     containers: list[Container] | None = None
     init_containers: list[Container] | None = None
@@ -280,6 +297,9 @@ class PodSpec(Object, frozen=True):
     hostname: str | None = None
     subdomain: str | None = None
     termination_grace_period_seconds: int | None = None
+    node_selector: dict[str, str] | None = None
+    scheduler_name: str | None = None
+    volumes: list[Volume] | None = None
 
 
 class ContainerStateWaiting(Object, frozen=True):

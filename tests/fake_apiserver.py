@@ -4,8 +4,8 @@
         server.on("/version", reply({"gitVersion": "v1.37.2"}))
         server.kubeconfig(tmp_path)
 
-A path has a list of answers, given in turn; the last one stays. An answer is bytes to send, or a function that is given the
-Exchange and does what it likes: drip, hang, reset, speak WebSocket. What was asked is in `server.received`.
+A path has a list of answers, given in turn; the last one stays. An answer is bytes to send, or a function that is given
+the Exchange and does what it likes: drip, hang, reset, speak WebSocket. What was asked is in `server.received`.
 """
 
 from __future__ import annotations
@@ -188,11 +188,14 @@ class FakeApiServer:
                 pair.write(KEY + CERTIFICATE)
                 pair.flush()
                 self._context.load_cert_chain(pair.name)
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept(), which close() alone would leave listening
+        self._acceptor.join(5)
         self._listener.close()
         for connection in self._connections:
             connection.close()
@@ -211,9 +214,12 @@ class FakeApiServer:
                 connection = self._context.wrap_socket(connection, server_side=True)
             self._connections.append(connection)
             with connection, connection.makefile("rb") as stream:
-                while request := self._read(stream):
-                    self.received.append(request)
-                    self._answer(Exchange(self, connection, stream, request))
+                try:
+                    while request := self._read(stream):
+                        self.received.append(request)
+                        self._answer(Exchange(self, connection, stream, request))
+                except UnicodeDecodeError:
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # as Go answers TLS on a plain port
         except (OSError, ValueError):
             connection.close()
 
