@@ -1,0 +1,255 @@
+"""What is read from a cluster, in which order, with which deadline; and the lookups that Pods make for us.
+
+First the kinds that the checks may read, over the scope, at most PARALLEL requests at once; then one client Pod of each
+namespace looks up the names of its Services; then, round by round, what a check asked for and nobody had read (objects
+of another namespace, mostly). A read that is refused or fails is recorded in the World, with its reason.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import NamedTuple, TypeVar
+
+from svcdoctor import probe
+from svcdoctor.case import ClusterCase
+from svcdoctor.diagnose import Outcome, Scope, Want, diagnose, kinds_read
+from svcdoctor.finding import Diagnosis, Gap, Unreadable
+from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
+from svcdoctor.lookup import Lookups, Vantage
+from svcdoctor.objects import RESOURCES, Pod, Service
+from svcdoctor.reconcile import is_ready
+from svcdoctor.world import EVERYWHERE, NotRead, World
+
+PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
+LOOKUPS_AT_ONCE = 6
+LOOKUP_SECONDS = 10.0
+CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
+ROUNDS = 6  # how often checks may ask for more: a question leads to another a few times at most
+ON_DEMAND = frozenset({"endpoints"})  # read only where something better is not readable
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+class Options(NamedTuple):
+    probe: bool = True
+    client: tuple[str, str] | None = None  # (namespace, name) of the Pod to look names up from
+    deadline: float = 120.0  # seconds for everything
+
+
+class Progress(NamedTuple):
+    """Told what goes on; both do nothing unless a caller wants to show it."""
+
+    doing: Callable[[str], None] = lambda _: None
+
+
+class Collected(NamedTuple):
+    world: World
+    diagnosis: Diagnosis
+
+
+def collect(cluster: Cluster, scope: Scope, options: Options = Options(), progress: Progress = Progress()) -> Collected:  # noqa: B008 - immutable
+    """The World over a scope and its Diagnosis. Raises Unreachable or Unauthenticated where nothing could be read."""
+    reader = _Reader(cluster, scope, time.monotonic() + options.deadline, progress)
+    reader.read_scope()
+    if options.probe:
+        progress.doing("looking names up inside Pods")
+        reader.world.lookups = reader.look_up(options.client)
+    return Collected(reader.world, reader.diagnose().diagnosis)
+
+
+class _Reader:
+    def __init__(self, cluster: Cluster, scope: Scope, ends: float, progress: Progress) -> None:
+        self.cluster = cluster
+        self.scope = scope
+        self.ends = ends
+        self.progress = progress
+        self.world = World(context=cluster.context)
+
+    # --- objects
+
+    def read_scope(self) -> None:
+        """All kinds over the scope; where the whole cluster is forbidden, namespace by namespace."""
+        kinds = [kind for kind in kinds_read() if kind not in ON_DEMAND]
+        where = "everywhere" if self.scope.namespace == EVERYWHERE else f"in {self.scope.namespace}"
+        self.progress.doing(f"reading {len(kinds)} kinds {where}")
+        failures = self.read(
+            Want(kind, self.scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds
+        )
+        if failures and len(failures) == len(kinds):
+            for failure in failures:
+                if isinstance(failure, Unreachable | Unauthenticated):
+                    raise failure
+        if self.scope.namespace == EVERYWHERE:
+            self.read_by_namespace(
+                [kind for kind in kinds if RESOURCES[kind].namespaced and (kind, EVERYWHERE) in self.world.gaps]
+            )
+
+    def read_by_namespace(self, kinds: list[str]) -> None:
+        """What may not be listed everywhere, in each namespace we know of: all we may list, or the context's own."""
+        if not kinds:
+            return
+        try:
+            namespaces = sorted(self.world.listed("namespaces"))
+        except NotRead:
+            namespaces = [self.cluster.namespace]
+        self.progress.doing(f"reading {len(kinds)} kinds in {len(namespaces)} namespaces")
+        self.read(Want(kind, namespace) for kind in kinds for namespace in namespaces)
+
+    def read(self, wants: Iterable[Want]) -> list[KubeError]:
+        """Each list into the World; the failures are there too, as gaps."""
+        failures: list[KubeError] = []
+        for want, answer in in_parallel(list(wants), self._list, PARALLEL):
+            resource = RESOURCES[want.resource]
+            if isinstance(answer, KubeError):
+                failures.append(answer)
+                self.world.miss(
+                    Gap("list", want.resource, resource.group, want.namespace, answer.reason, answer.message)
+                )
+                continue
+            self.world.put(want.resource, want.namespace, answer.items)
+            self.world.unreadable += [
+                Unreadable(want.resource, item.namespace, item.name, item.error) for item in answer.skipped
+            ]
+        return failures
+
+    def _list(self, want: Want) -> Listing | KubeError:
+        left = self.ends - time.monotonic()
+        if left <= 0:
+            return ReadFailed("the deadline of the run is over", reason="timeout")
+        try:
+            return self.cluster.list(RESOURCES[want.resource], want.namespace, timeout=left)
+        except KubeError as error:
+            return error
+
+    def diagnose(self) -> Outcome:
+        """The Diagnosis, after reading whatever the checks asked for on the way."""
+        for _ in range(ROUNDS):
+            outcome = diagnose(self.world, self.scope)
+            wants = [want for want in outcome.wants if not self.world.was_read(want.resource, want.namespace)]
+            if not wants:
+                return outcome
+            self.progress.doing(f"reading what {len(wants)} open questions need")
+            self.read(wants)
+        for want in diagnose(self.world, self.scope).wants:
+            self.world.miss(Gap("list", want.resource, RESOURCES[want.resource].group, want.namespace, "not-read"))
+        return diagnose(self.world, self.scope)
+
+    # --- names
+
+    def look_up(self, client: tuple[str, str] | None) -> dict[str, Lookups]:
+        """For each namespace with Services in scope, what one of its Pods is told for their names."""
+        self.read(
+            want
+            for kind in ("services", "pods", "configmaps")
+            if not self.world.was_read(kind, "kube-system")
+            for want in [Want(kind, "kube-system")]
+        )
+        cluster = ClusterCase(self.world)
+        kube_dns = cluster.or_without(cluster.kube_dns, None)
+        address = (kube_dns.spec.cluster_ip or "") if kube_dns else ""
+        servers = [(pod.metadata.namespace, pod.metadata.name) for pod in self._coredns_pods()]
+        zone = cluster.zone
+        groups: dict[str, list[Service]] = {}
+        for service in self._services():
+            groups.setdefault(service.metadata.namespace, []).append(service)
+
+        def ask(namespace: str) -> Lookups:
+            left = min(LOOKUP_SECONDS, self.ends - time.monotonic())
+            if left <= 0:
+                return Lookups(
+                    vantage=Vantage(kind="exec"), unavailable="timeout", detail="the deadline of the run is over"
+                )
+            names = _names(groups[namespace], zone, short=client is None or client[0] == namespace)
+            candidates = self._candidates(*client) if client else self._client_pods(namespace)
+            return probe.look_up(
+                self.cluster, candidates, names, coredns_pods=servers, dns_service_ip=address, zone=zone, timeout=left
+            )
+
+        return dict(sorted(in_parallel(list(groups), ask, LOOKUPS_AT_ONCE)))
+
+    def _services(self) -> list[Service]:
+        try:
+            if self.scope.namespace == EVERYWHERE:
+                found = self.world.everywhere("services")[0]
+            else:
+                found = list(self.world.listed("services", self.scope.namespace).values())
+        except NotRead:
+            return []
+        return [service for service in found if not self.scope.names or service.metadata.name in self.scope.names]
+
+    def _coredns_pods(self) -> list[Pod]:
+        try:
+            pods: Iterable[Pod] = self.world.listed("pods", "kube-system").values()
+        except NotRead:
+            return []
+        return [pod for pod in pods if (pod.metadata.labels or {}).get("k8s-app") == "kube-dns" and is_ready(pod)]
+
+    def _client_pods(self, namespace: str) -> list[Pod]:
+        """Pods that would be told what an application of the namespace is told, most likely to answer first."""
+        try:
+            pods: Iterable[Pod] = self.world.listed("pods", namespace).values()
+        except NotRead:
+            return []
+        usable = [
+            pod
+            for pod in pods
+            if pod.status.phase == "Running"
+            and not pod.metadata.deletion_timestamp
+            and not pod.spec.host_network
+            and pod.spec.dns_policy == "ClusterFirst"
+            and not pod.spec.dns_config
+        ]
+        usable.sort(key=lambda pod: (not is_ready(pod), _restarts(pod), pod.metadata.name))
+        # One Pod of each image: ten replicas without a shell are no more use than one.
+        distinct = {tuple(container.image for container in pod.spec.containers or ()): pod for pod in reversed(usable)}
+        return sorted(distinct.values(), key=usable.index)[:CANDIDATES]
+
+    def _candidates(self, namespace: str, name: str) -> list[Pod]:
+        """The Pod that a person chose. Raises ReadFailed where there is none."""
+        return [self.cluster.get(RESOURCES["pods"], namespace, name)]
+
+
+def _restarts(pod: Pod) -> int:
+    return sum(status.restart_count for status in pod.status.container_statuses or ())
+
+
+def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
+    """The control first, then each Service as a person would type it, from the shortest form to the absolute one."""
+    names = ["kubernetes.default"]
+    for service in services:
+        name, namespace = service.metadata.name, service.metadata.namespace
+        names += [name] if short else []
+        names += [f"{name}.{namespace}", f"{name}.{namespace}.svc.{zone}."]
+    return names
+
+
+def in_parallel(jobs: list[J], work: Callable[[J], R], workers: int) -> Iterator[tuple[J, R]]:
+    """Each job with its result, in the order of the jobs. Daemon threads: an interrupt waits for no slow server."""
+    waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Future[R]]] = queue.SimpleQueue()
+
+    def serve() -> None:
+        while (index := waiting.get()) is not None:
+            result: Future[R] = Future()
+            try:
+                result.set_result(work(jobs[index]))
+            except BaseException as error:  # raised again where the result is asked for
+                result.set_exception(error)
+            done.put((index, result))
+
+    for index in range(len(jobs)):
+        waiting.put(index)
+    for _ in range(min(workers, len(jobs))):
+        waiting.put(None)
+        threading.Thread(target=serve, daemon=True).start()
+    finished: dict[int, Future[R]] = {}
+    for index, job in enumerate(jobs):
+        while index not in finished:
+            place, result = done.get()
+            finished[place] = result
+        yield job, finished.pop(index).result()

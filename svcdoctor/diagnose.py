@@ -1,0 +1,531 @@
+"""From a World to a Diagnosis: runs the checks, names one cause, folds what follows from it.
+
+Pure: the same World and scope give the same Diagnosis. What a check could not see becomes `unknown`; what it asked for
+and nobody has tried to read comes back as wants, for collect.py to read and call again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Callable, Iterable, Iterator
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from svcdoctor import __version__
+from svcdoctor.case import SETTLING_SECONDS, Case, ClientCase, ClusterCase
+from svcdoctor.check import Check, Code
+from svcdoctor.checks import ALL
+from svcdoctor.finding import (
+    ClientDiagnosis,
+    ClusterDiagnosis,
+    Diagnosis,
+    EndpointRow,
+    Evidence,
+    Finding,
+    Gap,
+    MissingName,
+    PortRow,
+    Remedy,
+    Role,
+    ServiceDiagnosis,
+    Stage,
+    Status,
+    Step,
+    StepResult,
+    Subject,
+    Summary,
+    Unreadable,
+    fail,
+    unknown,
+    worst,
+)
+from svcdoctor.objects import RESOURCES, EndpointPort, Service
+from svcdoctor.template import Template, matches
+from svcdoctor.text import duration, listing, printable
+from svcdoctor.world import EVERYWHERE, NotRead, World
+
+CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
+# What the tool could not do: these stand beside any step and are never a cause.
+OWN_LIMITS = ("unknown-forbidden", "unknown-timeout", "unknown-settling", "unknown-no-probe-pod")
+WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
+
+
+class Want(NamedTuple):
+    """A list that a check asked for and nobody has tried to read."""
+
+    resource: str
+    namespace: str
+
+
+class Scope(NamedTuple):
+    """Which Services a run is about, and which codes it may report."""
+
+    namespace: str = EVERYWHERE
+    names: tuple[str, ...] = ()  # () is every Service of the namespace
+    labels: tuple[tuple[str, str], ...] = ()
+    only: frozenset[str] = frozenset()
+    skip: frozenset[str] = frozenset()
+    client: tuple[str, str] | None = None  # (namespace, Pod) given with --from
+
+    def allows(self, finding: Finding) -> bool:
+        if not finding.code or finding.code in OWN_LIMITS:
+            return True
+        return finding.code not in self.skip and (not self.only or finding.code in self.only)
+
+
+class Outcome(NamedTuple):
+    diagnosis: Diagnosis
+    wants: frozenset[Want]
+
+
+def diagnose(world: World, scope: Scope) -> Outcome:
+    """The report over a scope. `wants` is empty when every question found its answer or a reason why not."""
+    wants: set[Want] = set()
+    services = _services(world, scope, wants)
+    shared = ClusterCase(world)
+    cluster = tuple(_ordered([*_asked(shared, "cluster", wants, scope), *_unlisted(world, scope, shared.subject)]))
+    broken = {finding.code for finding in cluster if finding.is_fault and finding.code}
+    diagnosed = [_service(Case(world, service), wants, scope, broken) for service in services]
+    missing, clients = _clients(world, scope, wants)
+    missing = (*_absent(world, scope, wants), *missing)
+    denied = tuple(sorted(world.gaps.values(), key=lambda gap: (gap.namespace, gap.resource)))
+    statuses = [entry.status for entry in diagnosed]
+    summary = Summary(
+        services=len(statuses),
+        fail=statuses.count(Status.FAIL),
+        warn=statuses.count(Status.WARN),
+        passed=sum(status in (Status.PASS, Status.NOTE, Status.SKIP) for status in statuses),
+        unknown=statuses.count(Status.UNKNOWN),
+    )
+    diagnosis = Diagnosis(
+        version=__version__,
+        context=printable(world.context),
+        observed_at=world.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        summary=summary,
+        services=tuple(diagnosed),
+        missing=missing,
+        clients=clients,
+        cluster=ClusterDiagnosis(cluster),
+        denied=denied,
+        unreadable=tuple(
+            Unreadable(item.resource, printable(item.namespace), printable(item.name), printable(item.error))
+            for item in world.unreadable
+        ),
+    )
+    return Outcome(diagnosis, frozenset(wants))
+
+
+def _services(world: World, scope: Scope, wants: set[Want]) -> list[Service]:
+    try:
+        found = (
+            world.everywhere("services")[0]
+            if scope.namespace == EVERYWHERE
+            else world.listed("services", scope.namespace).values()
+        )
+    except NotRead as missing:
+        if missing.gap is None:
+            wants.add(Want(missing.resource, missing.namespace))
+        return []
+    chosen = [
+        service
+        for service in found
+        if (not scope.names or service.metadata.name in scope.names)
+        and (not scope.labels or matches(dict(scope.labels), service.metadata.labels))
+    ]
+    return sorted(chosen, key=lambda service: (service.metadata.namespace, service.metadata.name))
+
+
+def _unlisted(world: World, scope: Scope, subject: Subject) -> list[Finding]:
+    """What stands for the Services that the scope may hold and that could not be listed: nothing was seen of them."""
+    gap = world.gaps.get(("services", scope.namespace))
+    return [could_not_read(subject, gap)] if gap and not world.was_read("services", scope.namespace) else []
+
+
+def _absent(world: World, scope: Scope, wants: set[Want]) -> list[MissingName]:
+    """Names that the person gave and no Service of the namespace has: with those that come near, here and elsewhere."""
+    if not scope.names or not world.was_read("services", scope.namespace):
+        return []
+    here = world.listed("services", scope.namespace)
+    absent = [name for name in scope.names if name not in here]
+    if not absent:
+        return []
+    try:
+        visible, complete = world.everywhere("services")
+    except NotRead as missing:
+        wants.add(Want(missing.resource, missing.namespace))
+        return []
+    return [
+        MissingName(
+            printable(scope.namespace),
+            printable(name),
+            (_no_such_service(scope.namespace, name, sorted(here), visible, complete),),
+        )
+        for name in absent
+    ]
+
+
+def _no_such_service(namespace: str, name: str, here: list[str], visible: list[Service], complete: bool) -> Finding:
+    elsewhere = sorted(service.metadata.namespace for service in visible if service.metadata.name == name)
+    near = difflib.get_close_matches(name, here, n=3)
+    evidence = [Evidence("Services here", listing(near or here, 5) or "none", f"namespace {namespace}")]
+    remedies = [
+        Remedy(f"look at {other}", f"svcdoctor diagnose {shlex.quote(other)} -n {namespace}", changes_cluster=False)
+        for other in near[:1]
+    ]
+    if elsewhere:
+        evidence.append(
+            Evidence("the same name", f"exists in namespace {listing(elsewhere)}", "services of all namespaces")
+        )
+        remedies.insert(
+            0,
+            Remedy(
+                f"name its namespace: add -n {elsewhere[0]}",
+                f"svcdoctor diagnose {shlex.quote(name)} -n {elsewhere[0]}",
+                changes_cluster=False,
+            ),
+        )
+    elif not complete:
+        evidence.append(Evidence("other namespaces", "may not be read", "list services in the whole cluster"))
+    message = f"there is no Service {name} in namespace {namespace}"
+    finding = fail("svc-missing", Subject("Service", namespace, name), message, *evidence, remedies=tuple(remedies))
+    return _printable(replace(finding, step=Step.SERVICE, role=Role.CAUSE))
+
+
+# --- running checks ----------------------------------------------------------------------------------------------
+
+
+def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Finding]:
+    """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
+    findings: list[Finding] = []
+    for module in ALL:
+        check: Check = module.CHECK
+        if check.about == about:
+            findings += (
+                _printable(replace(finding, step=check.step))
+                for finding in _run(module, case, wants)
+                if scope.allows(finding)
+            )
+    seen: set[tuple[Step, str | None, str]] = set()
+    kept: list[Finding] = []
+    for finding in findings:
+        key = (finding.step, finding.code, finding.message)
+        if finding.status is Status.UNKNOWN and key in seen:
+            continue
+        seen.add(key)
+        kept.append(finding)
+    return kept
+
+
+def _run(module: ModuleType, case: Any, wants: set[Want]) -> Iterator[Finding]:
+    try:
+        yield from module.run(case)
+    except NotRead as missing:
+        if missing.gap is None:
+            wants.add(Want(missing.resource, missing.namespace))
+        else:
+            yield could_not_read(case.subject, missing.gap)
+
+
+def could_not_read(subject: Subject, gap: Gap) -> Finding:
+    """The finding that says which read was refused or failed, and the right that would allow it."""
+    code = "unknown-forbidden" if gap.reason == "forbidden" else "unknown-timeout"
+    why = "forbidden" if gap.reason == "forbidden" else f"{gap.reason}: {gap.message}" if gap.message else gap.reason
+    scope = f"-n {gap.namespace}" if gap.namespace else "-A"
+    evidence = Evidence("needs", f"{gap.verb} {gap.resource}", f"API group {gap.group or 'core'}, {gap.where}")
+    remedies = (
+        (Remedy("ask for the rights of a diagnosis", f"svcdoctor rbac {scope}", changes_cluster=False),)
+        if code == "unknown-forbidden"
+        else ()
+    )
+    return unknown(code, subject, f"cannot {gap.verb} {gap.resource} {gap.where} ({why})", evidence, remedies=remedies)
+
+
+def _printable(finding: Finding) -> Finding:
+    """The gate: nothing that came out of a cluster leaves the core with a character that a terminal would obey."""
+    evidence = tuple(
+        Evidence(printable(item.label), printable(item.value), printable(item.source)) for item in finding.evidence
+    )
+    remedies = tuple(replace(item, do=printable(item.do), command=printable(item.command)) for item in finding.remedies)
+    subject = finding.subject and Subject(
+        finding.subject.kind, printable(finding.subject.namespace), printable(finding.subject.name)
+    )
+    return replace(finding, message=printable(finding.message), evidence=evidence, remedies=remedies, subject=subject)
+
+
+# --- one Service -------------------------------------------------------------------------------------------------
+
+
+def _service(case: Case, wants: set[Want], scope: Scope, broken: set[str]) -> ServiceDiagnosis:
+    findings = _ordered(_settled(case, _asked(case, "service", wants, scope)), broken)
+    status = worst([finding.status for finding in findings if finding.role is not Role.CONSEQUENCE])
+    if status in (Status.NOTE, Status.SKIP):
+        status = Status.PASS
+    cause = next((finding for finding in findings if finding.role is Role.CAUSE), None)
+    steps = tuple(_step(case, step, findings) for step in _steps_shown(findings))
+    return ServiceDiagnosis(
+        namespace=printable(case.namespace),
+        name=printable(case.name),
+        uid=case.service.metadata.uid,
+        type=printable(case.type),
+        cluster_ips=tuple(
+            printable(address)
+            for address in (case.spec.cluster_ips or ([case.spec.cluster_ip] if case.spec.cluster_ip else []))
+        ),
+        status=status,
+        cause=cause.code if cause else None,
+        headline=_headline(findings, cause),
+        steps=steps,
+        ports=tuple(
+            PortRow(
+                printable(port.name),
+                printable(port.protocol),
+                port.port,
+                _shown(port.target_port),
+                port.node_port or None,
+            )
+            for port in case.ports
+        ),
+        endpoints=tuple(_endpoint_rows(case, findings, wants)),
+        findings=tuple(findings),
+    )
+
+
+def _shown(value: int | str | None) -> int | str | None:
+    return printable(value) if isinstance(value, str) else value
+
+
+def _settled(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Faults of a Service younger than 30 s are held back, where a controller may still be at work."""
+    if not case.is_settling:
+        return findings
+    kept: list[Finding] = []
+    held: dict[Step, Finding] = {}
+    for finding in findings:
+        code = CODES.get(finding.code or "")
+        if finding.is_fault and code and code.settles:
+            young = f"created {duration(case.age(case.service))} ago, judged after {SETTLING_SECONDS:.0f}s"
+            message = f"{young}; so far: {finding.message}"
+            held.setdefault(
+                finding.step,
+                replace(finding, status=Status.UNKNOWN, code="unknown-settling", message=message, remedies=()),
+            )
+        else:
+            kept.append(finding)
+    return kept + list(held.values())
+
+
+def _ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding]:
+    """Roles given, worst first: the cause, then what is independent of it, then what follows from it, then the rest.
+
+    `broken` are the codes of shared parts that failed: what they explain is theirs, not the Service's.
+    """
+    faults = [finding for finding in findings if finding.is_fault and finding.code]
+    codes = {finding.code for finding in faults}
+    explained = codes | set(broken)
+    own = [finding for finding in faults if finding.because not in explained]
+    roots = [finding for finding in own if not _code(finding).symptom] or own
+    cause = min(roots, key=_precedence, default=None)
+    ordered: list[Finding] = []
+    for finding in findings:
+        if finding is cause:
+            ordered.append(replace(finding, role=Role.CAUSE))
+        elif finding.because in explained:
+            ordered.append(replace(finding, role=Role.CONSEQUENCE))
+        elif not finding.is_fault or not finding.code:
+            ordered.append(replace(finding, because=None))
+        elif cause and _code(finding).symptom and _code(cause).stage <= _code(finding).stage:
+            ordered.append(replace(finding, role=Role.CONSEQUENCE, because=cause.code))
+        else:
+            ordered.append(replace(finding, role=Role.ALSO, because=None))
+    places = [Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None]
+    return sorted(
+        ordered,
+        key=lambda finding: (
+            places.index(finding.role),
+            _precedence(finding) if finding.is_fault else (9, 0),
+            list(Step).index(finding.step),
+        ),
+    )
+
+
+def _code(finding: Finding) -> Code:
+    return CODES[finding.code or ""]
+
+
+def _precedence(finding: Finding) -> tuple[int, int]:
+    """Faults that stop traffic before those that hurt it; of equals, the first on the request's path."""
+    return (
+        0 if finding.status is Status.FAIL else 1,
+        CODES[finding.code].stage if finding.code in CODES else Stage.APPLICATION,
+    )
+
+
+def _steps_shown(findings: list[Finding]) -> list[Step]:
+    later = [step for step in Step if step not in WALK and any(finding.step is step for finding in findings)]
+    return [*WALK, *later]
+
+
+def _step(case: Case, step: Step, findings: list[Finding]) -> StepResult:
+    own = [finding for finding in findings if finding.step is step]
+    status = worst([finding.status for finding in own])
+    speaking = [finding for finding in own if finding.status is status]
+    # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
+    symptom = next((finding for finding in speaking if finding.code in CODES and _code(finding).symptom), None)
+    speaker = symptom or (speaking[0] if speaking else None)
+    return StepResult(step, status, speaker.message if speaker else "does not apply", COMMANDS[step](case))
+
+
+def _headline(findings: list[Finding], cause: Finding | None) -> str:
+    """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good."""
+    faults = [finding for finding in findings if finding.is_fault]
+    symptom = next((finding for finding in faults if finding.code and _code(finding).symptom), None)
+    speaker = symptom or cause or next((finding for finding in findings if finding.status is Status.UNKNOWN), None)
+    if speaker:
+        return speaker.message
+    good = [finding for finding in findings if finding.status is Status.PASS]
+    return next(
+        (finding.message for finding in good if finding.step is Step.ENDPOINTS), good[0].message if good else ""
+    )
+
+
+def _endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iterator[EndpointRow]:
+    blamed = {
+        pod: finding
+        for finding in reversed(findings)
+        if finding.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
+        for pod in finding.pods
+    }
+    try:
+        views = case.endpoints
+    except NotRead:
+        return  # the endpoints step says so
+    shown: set[str] = set()
+    for view in views:
+        shown.add(view.pod)
+        finding = blamed.get(view.pod)
+        good = view.ready and finding is None
+        status = Status.PASS if good else finding.status if finding else Status.FAIL
+        why = finding.message if finding else "" if view.ready else "terminating" if view.terminating else "not ready"
+        for port in view.ports or [EndpointPort()]:
+            yield EndpointRow(
+                printable(view.address),
+                port.port,
+                printable(view.endpoint.node_name or ""),
+                printable(view.pod),
+                view.ready,
+                view.serving,
+                view.terminating,
+                status,
+                why,
+            )
+    try:
+        absent = [pod for pod in case.live_pods if pod.metadata.name not in shown]
+    except NotRead:
+        return
+    for pod in absent:
+        finding = blamed.get(pod.metadata.name)
+        why = finding.message if finding else "not in any EndpointSlice"
+        status = finding.status if finding else Status.UNKNOWN
+        yield EndpointRow(
+            printable(pod.status.pod_ip or ""),
+            None,
+            printable(pod.spec.node_name or ""),
+            printable(pod.metadata.name),
+            False,
+            False,
+            pod.metadata.deletion_timestamp is not None,
+            status,
+            why,
+        )
+
+
+def _labels_command(case: Case) -> str:
+    selector = ",".join(f"{key}={value}" for key, value in case.selector.items())
+    return f"kubectl -n {case.namespace} get pods --show-labels" + (f" -l {selector}" if selector else "")
+
+
+COMMANDS: dict[Step, Callable[[Case], str]] = {
+    Step.SERVICE: lambda case: f"kubectl -n {case.namespace} get svc {case.name} -o wide",
+    Step.ENDPOINTS: lambda case: (
+        f"kubectl -n {case.namespace} get endpointslices -l kubernetes.io/service-name={case.name} -o yaml"
+    ),
+    Step.LABELS: _labels_command,
+    Step.DESCRIBE: lambda case: f"kubectl -n {case.namespace} describe svc {case.name}",
+    Step.DNS: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nslookup {case.fqdn}",
+    Step.CONNECT: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nc -zv {case.name} {_port(case)}",
+    Step.ENTRY: lambda case: f"kubectl -n {case.namespace} get svc {case.name} -o jsonpath='{{.status.loadBalancer}}'",
+    Step.CALLERS: lambda case: f"kubectl -n {case.namespace} get pods -o yaml | grep -n {case.name}",
+}
+
+
+def _port(case: Case) -> int:
+    return case.ports[0].port if case.ports else 80
+
+
+def _vantage(case: Case) -> str:
+    answers = case.dns
+    return answers.vantage.pod if answers and answers.vantage and answers.vantage.pod else "POD"
+
+
+# --- callers -----------------------------------------------------------------------------------------------------
+
+
+def _clients(
+    world: World, scope: Scope, wants: set[Want]
+) -> tuple[tuple[MissingName, ...], tuple[ClientDiagnosis, ...]]:
+    """Findings about callers, by what they are about: a name that nothing serves, or a workload's own configuration."""
+    missing: dict[tuple[str, str], list[Finding]] = {}
+    clients: dict[tuple[str, str, str], list[Finding]] = {}
+    for template in _callers(world, scope, wants):
+        case = ClientCase(world, template)
+        if scope.names and not case.calls(scope.namespace, scope.names):
+            continue
+        for finding in _asked(case, "client", wants, scope):
+            subject = finding.subject or case.subject
+            if subject.kind == "Service":
+                missing.setdefault((subject.namespace, subject.name), []).append(finding)
+            else:
+                clients.setdefault((subject.namespace, subject.kind, subject.name), []).append(finding)
+    names = tuple(
+        MissingName(namespace, name, tuple(_ordered(_merged(group))))
+        for (namespace, name), group in sorted(missing.items())
+    )
+    workloads = tuple(
+        ClientDiagnosis(namespace, kind, name, tuple(_ordered(group)))
+        for (namespace, kind, name), group in sorted(clients.items())
+        if any(finding.status not in (Status.PASS, Status.SKIP) for finding in group)
+    )
+    return names, workloads
+
+
+def _merged(group: list[Finding]) -> list[Finding]:
+    """Several callers of one missing name are one finding with the evidence of each."""
+    first: dict[str | None, Finding] = {}
+    for finding in group:
+        known = first.get(finding.code)
+        evidence = (
+            (*known.evidence, *(item for item in finding.evidence if item not in known.evidence))
+            if known
+            else finding.evidence
+        )
+        first[finding.code] = replace(known or finding, evidence=evidence)
+    return list(first.values())
+
+
+def _callers(world: World, scope: Scope, wants: set[Want]) -> list[Template]:
+    view = ClusterCase(world)
+    try:
+        return view.templates_everywhere()[0] if scope.namespace == EVERYWHERE else view.templates(scope.namespace)
+    except NotRead as missing:
+        if missing.gap is None:
+            wants.add(Want(missing.resource, missing.namespace))
+        return []
+
+
+def kinds_read() -> dict[str, None]:
+    """Every kind that some check may read, in the order of the walk: what `collect` lists and `rbac` grants."""
+    kinds = ["services", *(kind for module in ALL for kind in module.CHECK.reads)]
+    return {kind: None for kind in kinds if kind in RESOURCES}

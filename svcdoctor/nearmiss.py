@@ -1,0 +1,219 @@
+"""Which workload a selector that finds nothing was probably meant for, and in what the two differ.
+
+Two kinds of evidence count. Strong: the names or labels say it (the workload is called like the Service, a label is
+misspelt, the value stands under another key, all but an extra label fits). Weak: nothing else in the namespace could
+be meant. A workload that another Service already selects is blamed only on strong evidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from svcdoctor.objects import PodSpec, ServicePort
+from svcdoctor.reconcile import target_port
+from svcdoctor.template import Template, matches
+from svcdoctor.text import edit_distance
+
+# Keys that say which application this is. Others (version, tier, environment, release) only tell its variants apart.
+IDENTITY_KEYS = frozenset(
+    {
+        "app",
+        "name",
+        "run",
+        "service",
+        "component",
+        "k8s-app",
+        "app-name",
+        "application",
+        "app.kubernetes.io/name",
+        "app.kubernetes.io/component",
+    }
+)
+# Keys that all workloads of one installation share.
+_SHARED_KEYS = frozenset(
+    {
+        "app.kubernetes.io/instance",
+        "app.kubernetes.io/part-of",
+        "app.kubernetes.io/managed-by",
+        "release",
+        "chart",
+        "heritage",
+    }
+)
+# Words in a Service's name that say what it is, not what it is for.
+_GENERIC = frozenset({"svc", "service", "app", "deployment", "headless", "internal", "external", "public", "lb", "nodeport"})
+_BATCH = ("Job", "CronJob")
+
+
+class Difference(NamedTuple):
+    """A pair of the selector that the workload's labels do not hold, and what they hold in its place."""
+
+    key: str
+    wanted: str
+    found_key: str  # the same key with another value, another key with the same value, or "" for neither
+    found: str
+
+    @property
+    def is_misspelt(self) -> bool:
+        return self.found_key == self.key and misspelt(self.wanted, self.found)
+
+    @property
+    def is_renamed(self) -> bool:
+        return self.found_key not in ("", self.key)
+
+
+class NearMiss(NamedTuple):
+    template: Template
+    kind: str  # "extra-label", "key-mismatch" or "value-mismatch"
+    differences: tuple[Difference, ...]
+    strong: bool
+
+    @property
+    def is_misspelt(self) -> bool:
+        return all(difference.is_misspelt for difference in self.differences)
+
+
+def nearest(
+    service_name: str,
+    selector: Mapping[str, str],
+    ports: Sequence[ServicePort],
+    templates: Sequence[Template],
+    selected_by_others: set[tuple[str, str]],
+) -> list[NearMiss]:
+    """Workloads that the selector does not match but was probably meant for: strong ones first, else the only weak one."""
+    if not selector:
+        return []
+    candidates = [template for template in templates if template.kind not in _BATCH and not matches(selector, template.labels)]
+    related = [template for template in candidates if names_relate(service_name, template.name)]
+    strong: list[tuple[tuple[object, ...], NearMiss]] = []
+    for template in candidates:
+        differences = differences_of(selector, template.labels)
+        is_claimed = (template.kind, template.name) in selected_by_others
+        is_named_so = template.name == service_name or related == [template]
+        if _is_strong(service_name, template, selector, differences, is_named_so, is_claimed):
+            unlike = sum(not difference.is_misspelt for difference in differences)
+            rank = (template.name != service_name, unlike, len(differences), is_claimed, template.kind, template.name)
+            strong.append((rank, NearMiss(template, kind_of(selector, differences), differences, strong=True)))
+    if strong:
+        return [miss for _, miss in sorted(strong, key=lambda entry: entry[0])]
+    weak = _only_choice(selector, ports, candidates, templates, selected_by_others)
+    if weak is None:
+        return []
+    differences = differences_of(selector, weak.labels)
+    return [NearMiss(weak, kind_of(selector, differences), differences, strong=False)]
+
+
+def differences_of(selector: Mapping[str, str], labels: Mapping[str, str]) -> tuple[Difference, ...]:
+    differences = []
+    for key, wanted in selector.items():
+        if labels.get(key) == wanted:
+            continue
+        elsewhere = [other for other, value in labels.items() if value == wanted and other not in selector]
+        renamed = min((other for other in elsewhere if _same_sense(key, other, key in labels)), key=_naming_first, default="")
+        if renamed:
+            differences.append(Difference(key, wanted, renamed, wanted))
+        elif key in labels:
+            differences.append(Difference(key, wanted, key, labels[key]))
+        else:
+            differences.append(Difference(key, wanted, "", ""))
+    return tuple(differences)
+
+
+def kind_of(selector: Mapping[str, str], differences: Sequence[Difference]) -> str:
+    if any(difference.found_key == difference.key for difference in differences):
+        return "value-mismatch"
+    if len(differences) < len(selector) and not any(difference.found_key for difference in differences):
+        return "extra-label"
+    return "key-mismatch"
+
+
+def _is_strong(
+    service_name: str,
+    template: Template,
+    selector: Mapping[str, str],
+    differences: Sequence[Difference],
+    is_named_so: bool,
+    is_claimed: bool,
+) -> bool:
+    if template.name == service_name:
+        return True
+    unrelated = [item for item in differences if item.found_key == item.key and not item.is_misspelt]
+    if is_claimed:
+        # Somebody's already: the labels must agree with the Service in all but spelling, and the names with them.
+        if unrelated or any(item.is_misspelt for item in differences) and not is_named_so:
+            return False
+    elif is_named_so:
+        return True
+    if any(item.key in IDENTITY_KEYS for item in unrelated):
+        return False
+    if any(item.is_misspelt or item.is_renamed for item in differences):
+        return True
+    # The application agrees, and only what tells its variants apart does not.
+    return bool(IDENTITY_KEYS & (selector.keys() - {item.key for item in differences}))
+
+
+def _same_sense(key: str, other: str, has_both: bool) -> bool:
+    """Whether a value under another key is likely this key's: `app` and `app.kubernetes.io/name`, `version` and `Version`."""
+    if other in IDENTITY_KEYS or misspelt(key.rpartition("/")[2], other.rpartition("/")[2]):
+        return True
+    return key in IDENTITY_KEYS and other not in _SHARED_KEYS and not has_both
+
+
+def _naming_first(key: str) -> tuple[bool, str]:
+    return key not in IDENTITY_KEYS, key
+
+
+def _only_choice(
+    selector: Mapping[str, str],
+    ports: Sequence[ServicePort],
+    candidates: Sequence[Template],
+    templates: Sequence[Template],
+    selected_by_others: set[tuple[str, str]],
+) -> Template | None:
+    """The one workload that nobody selects, has all the selector's keys, and serves the Service's ports."""
+    free = [
+        template
+        for template in candidates
+        if (template.kind, template.name) not in selected_by_others and all(key in template.labels for key in selector)
+    ]
+    serving = [template for template in free if ports and all(_declares(template.spec, port) for port in ports)]
+    if len(serving) == 1:
+        return serving[0]
+    alone = len([template for template in templates if template.kind not in _BATCH]) == 1
+    return free[0] if alone and free and not _declared(free[0].spec) else None
+
+
+def _declares(spec: PodSpec, port: ServicePort) -> bool:
+    return target_port(port, spec) in _declared(spec)
+
+
+def _declared(spec: PodSpec) -> set[int]:
+    return {port.container_port for container in spec.containers or () for port in container.ports or ()}
+
+
+def names_relate(one: str, other: str) -> bool:
+    """Whether one name says all that the other does, save generic words: `cart-svc` and `cart`, `web` and `shop-web`."""
+    left, right = _words(one), _words(other)
+    return bool(left and right) and (left <= right or right <= left)
+
+
+def _words(name: str) -> set[str]:
+    return {word for word in re.split(r"[-_.]+", name.lower()) if word} - _GENERIC
+
+
+def misspelt(wanted: str, found: str) -> bool:
+    """Whether two different values are one word by a slip: case, separators, plural, or a letter or two.
+
+    Digits must agree: `v1` and `v2` are two things, not one misspelt.
+    """
+    if wanted == found or re.findall(r"\d+", wanted) != re.findall(r"\d+", found):
+        return False
+    left, right = (re.sub(r"[-_.\s]", "", value.lower()) for value in (wanted, found))
+    if left == right or left + "s" == right or right + "s" == left:
+        return True
+    shorter = min(len(left), len(right))
+    distance = edit_distance(left, right)
+    swapped = distance == 2 and sorted(left) == sorted(right) and shorter >= 4
+    return swapped or distance <= (2 if shorter >= 6 else 1 if shorter >= 4 else 0)

@@ -1,0 +1,242 @@
+"""The report as a person reads it: what is broken first, a healthy Service on one line, the summary last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from svcdoctor.finding import (
+    Diagnosis,
+    EndpointRow,
+    Finding,
+    Gap,
+    PortRow,
+    Role,
+    ServiceDiagnosis,
+    Status,
+    Step,
+    worst,
+)
+from svcdoctor.text import listing, plural
+
+
+class Style(NamedTuple):
+    """How statuses are marked: a glyph that says it without colour, and the colour on top where there is one."""
+
+    ascii: bool = False
+    color: bool = False
+    wide: bool = False  # healthy Services with all their steps too
+
+    def mark(self, status: Status) -> str:
+        glyph = (ASCII if self.ascii else GLYPHS)[status]
+        return self.paint(glyph, status)
+
+    def paint(self, value: str, status: Status) -> str:
+        return f"\x1b[{COLORS[status]}m{value}\x1b[0m" if self.color else value
+
+    def bold(self, value: str) -> str:
+        return f"\x1b[1m{value}\x1b[0m" if self.color else value
+
+    def dim(self, value: str) -> str:
+        return f"\x1b[2m{value}\x1b[0m" if self.color else value
+
+
+# All of neutral width, so that columns hold in CJK terminals too.
+GLYPHS = {Status.PASS: "✓", Status.FAIL: "✗", Status.WARN: "!", Status.UNKNOWN: "?", Status.SKIP: "-", Status.NOTE: "i"}
+ASCII = {
+    Status.PASS: "ok",
+    Status.FAIL: "XX",
+    Status.WARN: "!!",
+    Status.UNKNOWN: "??",
+    Status.SKIP: "--",
+    Status.NOTE: "ii",
+}
+COLORS = {
+    Status.PASS: "32",
+    Status.FAIL: "1;31",
+    Status.WARN: "33",
+    Status.UNKNOWN: "3;36",
+    Status.SKIP: "2",
+    Status.NOTE: "2",
+}
+STEP_WIDTH = 12
+LABEL_WIDTH = 8
+
+
+def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008 - an immutable default
+    lines: list[str] = []
+    apart = False
+    for block in _blocks(diagnosis, style):
+        # One line a healthy Service; anything longer stands apart.
+        if lines and (apart or len(block) > 1):
+            lines.append("")
+        lines += block
+        apart = len(block) > 1
+    if lines:
+        lines.append("")
+    lines += _summary(diagnosis, style)
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _blocks(diagnosis: Diagnosis, style: Style) -> Iterator[list[str]]:
+    if any(finding.code for finding in diagnosis.cluster.findings):
+        yield _group("cluster", diagnosis.context, diagnosis.cluster.findings, style)
+    for entry in diagnosis.missing:
+        yield _group(f"{entry.namespace}/{entry.name}", "no such Service", entry.findings, style)
+    for client in diagnosis.clients:
+        if any(finding.status is not Status.PASS for finding in client.findings):
+            yield _group(f"{client.namespace}/{client.name}", client.kind, client.findings, style)
+    ranked = sorted(diagnosis.services, key=lambda entry: (_RANK[entry.status], entry.namespace, entry.name))
+    width = max((len(f"{entry.namespace}/{entry.name}") for entry in ranked), default=0)
+    for service in ranked:
+        yield _service(service, min(width, 44), style)
+
+
+_RANK = {Status.FAIL: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.PASS: 3, Status.NOTE: 3, Status.SKIP: 3}
+
+
+def _group(name: str, kind: str, findings: tuple[Finding, ...], style: Style) -> list[str]:
+    status = worst([finding.status for finding in findings])
+    lines = [f"{style.mark(status)} {style.bold(name)}   {kind}"]
+    for finding in findings:
+        if finding.code:
+            lines += _verdict(finding, style)
+    return lines
+
+
+def _service(service: ServiceDiagnosis, width: int, style: Style) -> list[str]:
+    name = f"{service.namespace}/{service.name}".ljust(width)
+    address = ",".join(service.cluster_ips)
+    ports = " ".join(_port(port) for port in service.ports)
+    parts = [part for part in (f"{service.type} {address}".strip(), ports, service.headline) if part]
+    head = f"{style.mark(service.status)} {style.bold(name)}   {'   '.join(parts)}"
+    troubled = service.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
+    if not troubled and not style.wide:
+        return [head]
+    lines = [head]
+    for number, step in enumerate(service.steps, 1):
+        lines.append(f"  {style.mark(step.status)} {f'{number} {step.step}'.ljust(STEP_WIDTH)}  {step.message}")
+        if style.wide:
+            lines.append(f"      {style.dim('$ ' + step.command)}")
+        if step.step is Step.ENDPOINTS:
+            lines += _endpoints(service, style)
+    for finding in service.findings:
+        if finding.role is Role.CAUSE:
+            lines += _verdict(finding, style)
+    for finding in service.findings:
+        if finding.role is Role.ALSO:
+            lines += _also(finding, service.cause, style)
+    for finding in service.findings:
+        if finding.status is Status.NOTE:
+            lines.append(f"  {'note'.ljust(LABEL_WIDTH)}{finding.code}: {finding.message}")
+    if service.cause is None:
+        lines += _unknowns(service, style)
+    return lines
+
+
+def _port(port: PortRow) -> str:
+    name = f"{port.name} " if port.name else ""
+    target = f" -> {port.target_port}" if port.target_port is not None else ""
+    node = f" (node {port.node_port})" if port.node_port else ""
+    protocol = "" if port.protocol == "TCP" else f"/{port.protocol}"
+    return f"{name}{port.port}{protocol}{target}{node}"
+
+
+def _endpoints(service: ServiceDiagnosis, style: Style) -> Iterator[str]:
+    """The endpoints that are not good, equal ones together; all of them when wide."""
+    rows = [row for row in service.endpoints if style.wide or row.status is not Status.PASS]
+    # A port is repeated for each endpoint; a person counts addresses.
+    distinct = {(row.address, row.pod): row for row in reversed(rows)}
+    ordered = sorted(distinct.values(), key=lambda row: (_RANK[row.status], row.why, row.pod))
+    for (status, why), same in groupby(ordered, key=lambda row: (row.status, row.why)):
+        group = list(same)
+        shown = group if style.wide else group[:1]
+        for row in shown:
+            yield f"      {style.mark(status)} {_address(row)}   {row.pod or 'no Pod'}   {why}".rstrip()
+        if len(group) > len(shown):
+            yield f"      {style.mark(status)} {len(group) - len(shown)} more, the same"
+
+
+def _address(row: EndpointRow) -> str:
+    if not row.address:
+        return "no address"
+    return f"{row.address}:{row.port}" if row.port else row.address
+
+
+def _verdict(finding: Finding, style: Style) -> list[str]:
+    hint = " (inferred)" if finding.certainty == "inferred" else ""
+    label = {Status.FAIL: "cause", Status.WARN: "warn", Status.UNKNOWN: "unknown", Status.NOTE: "note"}.get(
+        finding.status, ""
+    )
+    if finding.role is Role.CONSEQUENCE:
+        label = "then"
+    lines = [
+        f"  {style.paint(label.ljust(LABEL_WIDTH), finding.status)}{style.bold(finding.code or '')}: {finding.message}{hint}"
+    ]
+    for item in finding.evidence:
+        lines.append(f"  {''.ljust(LABEL_WIDTH)}{item.label}: {item.value}   {style.dim(f'[{item.source}]')}")
+    for remedy in finding.remedies:
+        lines.append(f"  {'fix'.ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}")
+        if remedy.command:
+            lines.append(f"  {''.ljust(LABEL_WIDTH)}{remedy.command}")
+    lines.append(f"  {'more'.ljust(LABEL_WIDTH)}{finding.explain}")
+    return lines
+
+
+def _also(finding: Finding, cause: str | None, style: Style) -> list[str]:
+    lead = "fixing this exposes " if cause and finding.status is Status.FAIL else ""
+    label = "next" if lead else "also"
+    return [f"  {style.paint(label.ljust(LABEL_WIDTH), finding.status)}{lead}{finding.code}: {finding.message}"]
+
+
+def _unknowns(service: ServiceDiagnosis, style: Style) -> list[str]:
+    """What could not be seen, where no fault was found: each reason once, with the way to lift it."""
+    lines: list[str] = []
+    seen: set[tuple[str | None, str]] = set()
+    for finding in service.findings:
+        if finding.status is not Status.UNKNOWN or (finding.code, finding.message) in seen:
+            continue
+        seen.add((finding.code, finding.message))
+        lines.append(f"  {style.paint('unknown'.ljust(LABEL_WIDTH), Status.UNKNOWN)}{finding.code}: {finding.message}")
+        lines += [f"  {'fix'.ljust(LABEL_WIDTH)}{remedy.do}: {remedy.command}" for remedy in finding.remedies]
+    return lines
+
+
+def _summary(diagnosis: Diagnosis, style: Style) -> list[str]:
+    summary = diagnosis.summary
+    counts = [
+        f"{count} {style.paint(word, status)}"
+        for count, word, status in (
+            (summary.passed, "pass", Status.PASS),
+            (summary.fail, "fail", Status.FAIL),
+            (summary.warn, "warn", Status.WARN),
+            (summary.unknown, "unknown", Status.UNKNOWN),
+        )
+        if count
+    ]
+    extra = []
+    faults = [finding for finding in diagnosis.cluster.findings if finding.is_fault]
+    if faults:
+        extra.append(plural(len(faults), "fault") + " of the cluster")
+    if diagnosis.missing:
+        extra.append(plural(len(diagnosis.missing), "missing Service"))
+    wrong = [client for client in diagnosis.clients if any(finding.is_fault for finding in client.findings)]
+    if wrong:
+        extra.append(plural(len(wrong), "client") + " misconfigured")
+    line = f"{plural(summary.services, 'Service')}: {', '.join(counts + extra) or 'none'}"
+    if diagnosis.denied:
+        line += f" ({'; '.join(_denied(diagnosis.denied))})"
+    lines = [line]
+    if diagnosis.unreadable:
+        names = listing([f"{item.resource} {item.namespace}/{item.name}" for item in diagnosis.unreadable])
+        lines.append(f"{plural(len(diagnosis.unreadable), 'object')} could not be decoded and were left out: {names}")
+    return lines
+
+
+def _denied(gaps: tuple[Gap, ...]) -> Iterator[str]:
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for gap in gaps:
+        grouped.setdefault((gap.reason, gap.verb, gap.where), []).append(gap.resource)
+    for (reason, verb, where), resources in grouped.items():
+        yield f"{reason}: {verb} {listing(sorted(set(resources)), 4)} {where}"

@@ -1,0 +1,472 @@
+"""A cluster made of manifests: what controllers, kubelets and CoreDNS would make of them when all goes well.
+
+Suites say what a person applies; this gives the World that a healthy cluster would then show (Pods running and ready,
+slices as the controller writes them, names that resolve), and lays over it what a suite says was observed instead.
+Times are relative to NOW; everything was created an hour before, unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import ipaddress
+import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from svcdoctor.finding import Gap
+from svcdoctor.lookup import Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES
+from svcdoctor.reconcile import desired_slices, is_ready
+from svcdoctor.world import EVERYWHERE, World
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+ZONE = "cluster.local"
+COREFILE = """.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30
+    loop
+    reload
+    loadbalance
+}
+"""
+CLUSTER = [
+    *({"kind": "Namespace", "metadata": {"name": name}} for name in ("default", "kube-system")),
+    *(
+        {"kind": "Node", "metadata": {"name": name}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}
+        for name in ("control-plane", "worker", "worker2")
+    ),
+    {
+        "kind": "Service",
+        "metadata": {"name": "kubernetes", "namespace": "default"},
+        "spec": {"clusterIP": "10.96.0.1", "ports": [{"name": "https", "port": 443, "targetPort": 6443}]},
+    },
+    {
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "endpoints": [{"addresses": ["172.18.0.2"], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    },
+    {
+        "kind": "Service",
+        "metadata": {"name": "kube-dns", "namespace": "kube-system"},
+        "spec": {
+            "clusterIP": "10.96.0.10",
+            "selector": {"k8s-app": "kube-dns"},
+            "ports": [
+                {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                {"name": "dns-tcp", "port": 53, "targetPort": 53},
+                {"name": "metrics", "port": 9153, "targetPort": 9153},
+            ],
+        },
+    },
+    {
+        "kind": "Deployment",
+        "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+        "spec": {
+            "replicas": 2,
+            "template": {
+                "metadata": {"labels": {"k8s-app": "kube-dns"}},
+                "spec": {
+                    "dnsPolicy": "Default",
+                    "containers": [
+                        {
+                            "name": "coredns",
+                            "image": "registry.k8s.io/coredns/coredns:v1.14.6",
+                            "ports": [
+                                {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+                                {"name": "dns-tcp", "containerPort": 53},
+                                {"name": "metrics", "containerPort": 9153},
+                            ],
+                            "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181}},
+                        }
+                    ],
+                },
+            },
+        },
+    },
+    {"kind": "ConfigMap", "metadata": {"name": "coredns", "namespace": "kube-system"}, "data": {"Corefile": COREFILE}},
+]
+
+
+def moment(seconds_ago: float) -> str:
+    """The RFC 3339 time that many seconds before NOW."""
+    return (NOW - timedelta(seconds=seconds_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def simulate(
+    manifests: list[dict[str, Any]],
+    observed: list[dict[str, Any]] | None = None,
+    probe: dict[str, Any] | None = None,
+    *,
+    namespace: str = "shop",
+) -> World:
+    """The World after applying `manifests` to a healthy cluster.
+
+    observed: objects or parts of objects, merged over those of the same kind whose name matches (`cart-*` matches as in
+    a shell); where none matches the object is added; `delete: true` removes instead. A time may be given as
+    `seconds-ago: N` (the mapping `{secondsAgo: N}`). probe: `off: true` (no probes), `unavailable: {reason, detail}`,
+    `namespace: ...`, or `answers: {name: outcome or addresses}` laid over what CoreDNS would say.
+    """
+    return _Simulation(namespace).run(manifests, observed or [], probe or {})
+
+
+class _Simulation:
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+        self.objects: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.addresses = (f"10.244.{1 + n // 200}.{5 + n % 200}" for n in itertools.count())
+        self.cluster_ips = (f"10.96.1.{n}" for n in itertools.count(1))
+        self.node_ports = itertools.count(30080)
+        self.workers = itertools.cycle(("worker", "worker2"))
+
+    def run(self, manifests: list[dict[str, Any]], observed: list[dict[str, Any]], probe: dict[str, Any]) -> World:
+        for document in (*CLUSTER, {"kind": "Namespace", "metadata": {"name": self.namespace}}, *manifests):
+            self.add(copy.deepcopy(document))
+        for item in list(self.objects.values()):
+            self.control(item)
+        gaps = [document for document in observed if document["kind"] == "Gap"]
+        observed = [document for document in observed if document["kind"] != "Gap"]
+        early = [document for document in observed if document["kind"] != "EndpointSlice"]
+        late = [document for document in observed if document["kind"] == "EndpointSlice"]
+        for document in early:
+            self.observe(document)
+        self.write_slices()
+        for document in late:
+            self.observe(document)
+        world = self.world()
+        if not probe.get("off"):
+            world.lookups = self.lookups(world, probe)
+        for gap in gaps:
+            self.deny(world, gap)
+        return world
+
+    def deny(self, world: World, gap: dict[str, Any]) -> None:
+        """A list that the reader of this cluster may not have."""
+        resource = RESOURCES[gap["resource"]]
+        scopes = (
+            sorted({item.metadata.name for item in world.everywhere("namespaces")[0]}) if resource.namespaced else []
+        )
+        denied = gap.get("namespaces", [EVERYWHERE, *scopes])
+        allowed = {scope: list(world.listed(resource.name, scope).values()) for scope in scopes if scope not in denied}
+        world.forget(resource.name)
+        for scope, items in allowed.items():
+            world.put(resource.name, scope, items)
+        for scope in denied:
+            world.miss(
+                Gap(
+                    "list", resource.name, resource.group, scope, gap.get("reason", "forbidden"), gap.get("message", "")
+                )
+            )
+
+    def add(self, document: dict[str, Any]) -> None:
+        kind = document["kind"]
+        if kind not in RESOURCE_OF_KIND:
+            return
+        metadata = document.setdefault("metadata", {})
+        if RESOURCE_OF_KIND[kind].namespaced:
+            metadata.setdefault("namespace", self.namespace)
+            self.objects.setdefault(
+                ("Namespace", "", metadata["namespace"]), _named("Namespace", "", metadata["namespace"])
+            )
+        _complete(kind, metadata)
+        if kind == "Service":
+            self.allocate(document)
+        self.objects[kind, metadata.get("namespace", ""), metadata["name"]] = document
+
+    def allocate(self, service: dict[str, Any]) -> None:
+        """What the API server fills in."""
+        spec = service.setdefault("spec", {})
+        spec.setdefault("type", "ClusterIP")
+        for port in spec.get("ports") or ():
+            port.setdefault("protocol", "TCP")
+            if spec["type"] != "ExternalName":
+                port.setdefault("targetPort", port["port"])
+            if spec["type"] in ("NodePort", "LoadBalancer"):
+                port.setdefault("nodePort", next(self.node_ports))
+        if spec["type"] != "ExternalName":
+            spec.setdefault("clusterIP", next(self.cluster_ips))
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
+            spec.setdefault("ipFamilies", ["IPv4"])
+            spec.setdefault("sessionAffinity", "None")
+
+    def control(self, item: dict[str, Any]) -> None:
+        """What the workload controllers and kubelets make of one object."""
+        kind, metadata, spec = item["kind"], item["metadata"], item.get("spec") or {}
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
+        if kind == "Deployment":
+            revision = f"{name}-6f9c7d{len(name) % 10}b5"
+            replicas = spec.get("replicas", 1)
+            template = copy.deepcopy(spec.get("template") or {})
+            template.setdefault("metadata", {}).setdefault("labels", {})["pod-template-hash"] = revision.removeprefix(
+                f"{name}-"
+            )
+            replica_set = _named("ReplicaSet", namespace, revision) | {
+                "spec": {"replicas": replicas, "template": template}
+            }
+            replica_set["metadata"]["ownerReferences"] = [_owner(item)]
+            replica_set["status"] = {"replicas": replicas, "readyReplicas": replicas}
+            self.objects["ReplicaSet", namespace, revision] = replica_set
+            for suffix in _suffixes(replicas):
+                self.start(replica_set, template, f"{revision}-{suffix}")
+            conditions = [
+                {"type": "Available", "status": "True"},
+                {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"},
+            ]
+            item.setdefault(
+                "status",
+                {
+                    "replicas": replicas,
+                    "readyReplicas": replicas,
+                    "updatedReplicas": replicas,
+                    "conditions": conditions,
+                },
+            )
+        elif kind == "StatefulSet":
+            replicas = spec.get("replicas", 1)
+            for ordinal in range(replicas):
+                pod = self.start(item, spec.get("template") or {}, f"{name}-{ordinal}")
+                pod["metadata"].setdefault("labels", {})["statefulset.kubernetes.io/pod-name"] = f"{name}-{ordinal}"
+                pod["spec"] |= {"hostname": f"{name}-{ordinal}", "subdomain": spec.get("serviceName", "")}
+            item.setdefault("status", {"replicas": replicas, "readyReplicas": replicas})
+        elif kind == "DaemonSet":
+            for suffix in _suffixes(2):
+                self.start(item, spec.get("template") or {}, f"{name}-{suffix}")
+            item.setdefault("status", {"desiredNumberScheduled": 2, "numberReady": 2})
+        elif kind == "Job" or (kind == "ReplicaSet" and not metadata.get("ownerReferences")):
+            for suffix in _suffixes(spec.get("replicas", 1)):
+                self.start(item, spec.get("template") or {}, f"{name}-{suffix}")
+        elif kind == "Pod" and "status" not in item:
+            self.run_pod(item)
+
+    def start(self, owner: dict[str, Any], template: dict[str, Any], name: str) -> dict[str, Any]:
+        pod = _named("Pod", owner["metadata"]["namespace"], name)
+        pod["metadata"]["labels"] = dict((template.get("metadata") or {}).get("labels") or {})
+        pod["metadata"]["ownerReferences"] = [_owner(owner)]
+        pod["spec"] = copy.deepcopy(template.get("spec") or {})
+        self.objects["Pod", owner["metadata"]["namespace"], name] = pod
+        self.run_pod(pod)
+        return pod
+
+    def run_pod(self, pod: dict[str, Any]) -> None:
+        """Scheduled, started and ready."""
+        spec = pod.setdefault("spec", {})
+        spec.setdefault("nodeName", next(self.workers))
+        address = "172.18.0.3" if spec.get("hostNetwork") else next(self.addresses)
+        since = moment(3500)
+        running = {"ready": True, "started": True, "restartCount": 0, "state": {"running": {"startedAt": since}}}
+        pod["status"] = {
+            "phase": "Running",
+            "podIP": address,
+            "podIPs": [{"ip": address}],
+            "startTime": since,
+            "conditions": [
+                {"type": condition, "status": "True", "lastTransitionTime": since}
+                for condition in ("PodScheduled", "Initialized", "ContainersReady", "Ready")
+            ],
+            "containerStatuses": [{"name": container["name"], **running} for container in spec.get("containers") or ()],
+        }
+
+    def observe(self, document: dict[str, Any]) -> None:
+        document = _times(copy.deepcopy(document))
+        kind, metadata = document["kind"], document["metadata"]
+        namespace = metadata.get("namespace", self.namespace if RESOURCE_OF_KIND[kind].namespaced else "")
+        found = [
+            key
+            for key in self.objects
+            if key[:2] == (kind, namespace) and fnmatch.fnmatchcase(key[2], metadata["name"])
+        ]
+        delete = document.pop("delete", False)
+        for key in found:
+            if delete:
+                del self.objects[key]
+            else:
+                merged = _merge(self.objects[key], document)
+                merged["metadata"]["name"] = key[2]
+                self.objects[key] = merged
+        if not found and not delete:
+            metadata["namespace"] = namespace
+            _complete(kind, metadata)
+            if kind == "Pod" and "status" not in document:
+                self.run_pod(document)
+            self.objects[kind, namespace, metadata["name"]] = document
+
+    def write_slices(self) -> None:
+        pods = [
+            msgspec.convert(item, RESOURCE_OF_KIND["Pod"].type)
+            for key, item in sorted(self.objects.items())
+            if key[0] == "Pod"
+        ]
+        for (kind, namespace, _), item in list(self.objects.items()):
+            if kind != "Service":
+                continue
+            service = msgspec.convert(item, RESOURCE_OF_KIND["Service"].type)
+            own = [pod for pod in pods if pod.metadata.namespace == namespace]
+            for piece in desired_slices(service, own):
+                document = {"kind": "EndpointSlice", **msgspec.to_builtins(piece)}
+                self.objects["EndpointSlice", namespace, piece.metadata.name] = document
+
+    def world(self) -> World:
+        world = World(context="kind-suites", now=NOW)
+        for name, resource in RESOURCES.items():
+            items = [item for (kind, _, _), item in sorted(self.objects.items()) if kind == resource.kind]
+            world.put(name, EVERYWHERE, [msgspec.convert(item, resource.type) for item in items])
+        return world
+
+    def lookups(self, world: World, probe: dict[str, Any]) -> dict[str, Lookups]:
+        """What a Pod of each namespace would be told; the suite's own answers come first."""
+        said: dict[str, Lookups] = {}
+        for namespace in world.listed("namespaces"):
+            pods = [
+                pod
+                for pod in world.listed("pods", namespace).values()
+                if pod.status.phase == "Running" and is_ready(pod)
+            ]
+            here = probe if probe.get("namespace", self.namespace) == namespace else {}
+            if here.get("unavailable"):
+                said[namespace] = _unavailable(here["unavailable"])
+                continue
+            if not pods:
+                said[namespace] = _unavailable(
+                    {"reason": "no-pod", "detail": f"no running Pod in namespace {namespace}"}
+                )
+                continue
+            pod = min(pods, key=lambda candidate: str(candidate.metadata.name))
+            said[namespace] = self.answers(world, namespace, pod, here)
+        return said
+
+    def answers(self, world: World, namespace: str, pod: Any, probe: dict[str, Any]) -> Lookups:
+        vantage = Vantage(
+            kind=probe.get("kind", "exec"),
+            namespace=namespace,
+            pod=pod.metadata.name,
+            container=pod.spec.containers[0].name,
+            tool=probe.get("tool", "getent"),
+        )
+        lookups = [_lookup("kubernetes.default", ["10.96.0.1"])]
+        for service in world.listed("services", namespace).values():
+            name = service.metadata.name
+            truth = _truth(world, service)
+            lookups += [
+                _lookup(form, truth) for form in (name, f"{name}.{namespace}", f"{name}.{namespace}.svc.{ZONE}.")
+            ]
+        told = {str(name): value for name, value in (probe.get("answers") or {}).items()}
+        lookups = [_lookup(item.name, told.pop(item.name)) if item.name in told else item for item in lookups]
+        lookups += [_lookup(name, value) for name, value in told.items()]
+        searches = (f"{namespace}.svc.{ZONE}", f"svc.{ZONE}", ZONE)
+        return Lookups(
+            vantage=vantage,
+            lookups=tuple(lookups),
+            resolv_conf=ResolvConf(nameservers=("10.96.0.10",), searches=searches, ndots=5),
+        )
+
+
+def _truth(world: World, service: Any) -> list[str] | str:
+    """What CoreDNS answers (plugin/kubernetes): headless without a ready endpoint is NXDOMAIN; an alias is a CNAME."""
+    namespace = service.metadata.namespace
+    if service.spec.type == "ExternalName":
+        target = service.spec.external_name or ""
+        try:
+            ipaddress.ip_address(target)
+        except ValueError:
+            return f"canonical {target}"
+        return "nxdomain"
+    if service.spec.cluster_ip == "None":
+        own = [
+            piece
+            for piece in world.listed("endpointslices", namespace).values()
+            if (piece.metadata.labels or {}).get("kubernetes.io/service-name") == service.metadata.name
+        ]
+        ready = [
+            address
+            for piece in own
+            for endpoint in piece.endpoints or ()
+            if not endpoint.conditions or endpoint.conditions.ready in (None, True)
+            for address in endpoint.addresses or ()
+        ]
+        return sorted(ready) or "nxdomain"
+    return list(service.spec.cluster_ips or [service.spec.cluster_ip])
+
+
+def _lookup(name: str, said: list[str] | str) -> Lookup:
+    """A list of addresses, `canonical NAME [ADDRESS...]`, or an outcome."""
+    if isinstance(said, list):
+        return Lookup(name=name, outcome="answered", addresses=tuple(said))
+    word, *rest = said.split()
+    if word == "canonical":
+        return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]) or ("198.51.100.7",), canonical=rest[0])
+    return Lookup(name=name, outcome=word, detail=" ".join(rest))
+
+
+def _unavailable(said: dict[str, str]) -> Lookups:
+    return Lookups(vantage=Vantage(kind="exec"), unavailable=said["reason"], detail=said.get("detail", ""))
+
+
+def _named(kind: str, namespace: str, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = {"kind": kind, "metadata": {"name": name, "namespace": namespace}}
+    _complete(kind, document["metadata"])
+    return document
+
+
+def _complete(kind: str, metadata: dict[str, Any]) -> None:
+    metadata.setdefault("uid", f"{kind}-{metadata.get('namespace', '')}-{metadata['name']}".lower())
+    metadata.setdefault("creationTimestamp", moment(3600))
+
+
+def _owner(item: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": item["kind"], "name": item["metadata"]["name"], "uid": item["metadata"]["uid"], "controller": True}
+
+
+def _suffixes(count: int) -> Iterator[str]:
+    letters = "bcdfghjklmnpqrstvwxz2456789"
+    return (f"{letters[n % 27]}{letters[(7 * n + 3) % 27]}{letters[(5 * n + 11) % 27]}" for n in range(count))
+
+
+def _merge(old: Any, new: Any) -> Any:
+    """A JSON merge patch (RFC 7396), except that lists of named or typed items are merged by that key."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        merged = dict(old)
+        for key, value in new.items():
+            if value is None:
+                merged.pop(key, None)
+            else:
+                merged[key] = _merge(old[key], value) if key in old else value
+        return merged
+    if isinstance(old, list) and isinstance(new, list):
+        for key in ("name", "type"):
+            if new and all(isinstance(item, dict) and key in item for item in (*old, *new)):
+                known = {item[key]: item for item in old}
+                for item in new:
+                    known[item[key]] = _merge(known.get(item[key], {}), item)
+                return list(known.values())
+    return new
+
+
+def _times(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"secondsAgo"}:
+            return moment(value["secondsAgo"])
+        return {key: _times(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_times(item) for item in value]
+    return value

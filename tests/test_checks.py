@@ -1,0 +1,188 @@
+"""The suites in tests/checks, run offline; and what must hold for every check and code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import svcdoctor.checks
+from simulate import simulate
+from suites import SuiteCase, load_suites, rewrite_golden
+from svcdoctor.case import Case, ClientCase, ClusterCase, View
+from svcdoctor.checks import ALL
+from svcdoctor.diagnose import CODES, OWN_LIMITS, Scope, diagnose
+from svcdoctor.finding import Diagnosis, Finding, Status, Summary
+from svcdoctor.report import text
+from svcdoctor.world import NotRead, World
+
+SUITES = load_suites(Path(__file__).parent / "checks")
+CASES = [case for suite in SUITES for case in suite.cases]
+SHOWN = {Status.FAIL, Status.WARN, Status.UNKNOWN}
+
+
+def world_of(case: SuiteCase) -> World:
+    return simulate(case.manifests(), case.observed(), case.probe())
+
+
+def of_the_case(namespace: str) -> bool:
+    return namespace.startswith("shop") or namespace in ("", "kube-system")
+
+
+def narrowed(diagnosis: Diagnosis) -> Diagnosis:
+    """The report without the Services that every cluster has."""
+    services = tuple(entry for entry in diagnosis.services if entry.namespace.startswith("shop"))
+    counts = [entry.status for entry in services]
+    summary = Summary(
+        len(services),
+        counts.count(Status.FAIL),
+        counts.count(Status.WARN),
+        counts.count(Status.PASS),
+        counts.count(Status.UNKNOWN),
+    )
+    return replace(diagnosis, services=services, summary=summary)
+
+
+def shown(diagnosis: Diagnosis, notes: set[str]) -> list[str]:
+    """Findings as a suite writes them; notes only where the suite expects some of that code."""
+    return [
+        f"{finding.status} {finding.code} {finding.role or '-'} {finding.subject.kind}/{finding.subject.name}"
+        for finding in diagnosis.findings()
+        if finding.subject
+        and of_the_case(finding.subject.namespace)
+        and (finding.status in SHOWN or (finding.status is Status.NOTE and finding.code in notes))
+    ]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_suite(case: SuiteCase) -> None:
+    outcome = diagnose(world_of(case), Scope())
+    assert not outcome.wants
+    report = text.render(narrowed(outcome.diagnosis))
+    updating = bool(os.environ.get("SVCDOCTOR_UPDATE"))
+    if updating:
+        rewrite_golden(case, report)
+    expected = [str(finding) for finding in case.findings()]
+    notes = {finding.code for finding in case.findings() if finding.status == "note"}
+    assert sorted(shown(outcome.diagnosis, notes)) == sorted(expected), f"{case.where}\n{report}"
+    assert updating or report == case.text
+
+
+# --- what must hold for every check and code ---------------------------------------------------------------------
+
+
+def test_every_module_in_checks_is_listed() -> None:
+    here = Path(svcdoctor.checks.__file__).parent
+    assert {module.__name__.rpartition(".")[2] for module in ALL} == {path.stem for path in here.glob("*.py")} - {
+        "__init__"
+    }
+
+
+def test_every_check_has_its_suite() -> None:
+    names = {module.__name__.rpartition(".")[2] for module in ALL}
+    assert names == {suite.check for suite in SUITES}
+    assert all(suite.check == suite.path.stem for suite in SUITES)
+
+
+def test_no_code_belongs_to_two_checks() -> None:
+    codes = [code for module in ALL for code in module.CHECK.codes]
+    assert len(codes) == len(set(codes))
+
+
+@pytest.mark.parametrize("code", [*CODES, *OWN_LIMITS])
+def test_every_code_has_a_case_where_it_fires_and_one_where_it_does_not(code: str) -> None:
+    firing = {case.id for case in CASES if any(finding.code == code for finding in case.findings())}
+    suite = next(
+        (
+            suite
+            for suite in SUITES
+            for module in ALL
+            if code in module.CHECK.codes and module.__name__.endswith(f".{suite.check}")
+        ),
+        None,
+    )
+    assert firing, f"no case expects {code}"
+    assert suite is None or any(case.id not in firing for case in suite.cases), (
+        f"no case of {suite.check} is silent about {code}"
+    )
+
+
+def test_suites_expect_only_codes_that_exist() -> None:
+    expected = {finding.code for case in CASES for finding in (*case.expected, *(case.live.expect or ()))}
+    assert expected <= {*CODES, *OWN_LIMITS}
+
+
+@pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_every_code_has_a_page_with_all_its_parts(module) -> None:  # type: ignore[no-untyped-def]
+    question = (module.__doc__ or "").splitlines()[0]
+    assert question.endswith("?"), "the first line is the question"
+    pages = re.split(r"^([a-z0-9-]+)$", module.__doc__, flags=re.MULTILINE)[1:]
+    written = dict(zip(pages[::2], pages[1::2], strict=True))
+    assert set(written) == set(module.CHECK.codes)
+    for code, page in written.items():
+        for part in ("Why it breaks", "Confirm by hand", "Fix", "Not a fault when"):
+            assert part in page, f"{code} does not say: {part}"
+
+
+@pytest.mark.parametrize("module", ALL, ids=lambda module: module.__name__.rpartition(".")[2])
+def test_reads_are_what_the_check_really_reads(module) -> None:  # type: ignore[no-untyped-def]
+    touched: set[str] = set()
+    for case in CASES:
+        world = world_of(case)
+        for view in views(world, module.CHECK.about):
+            try:
+                list(module.run(view))
+            except NotRead:
+                pass
+            touched |= view.touched
+    assert touched == set(module.CHECK.reads)
+
+
+def views(world: World, about: str) -> list[View]:
+    if about == "cluster":
+        return [ClusterCase(world)]
+    if about == "client":
+        return [ClientCase(world, template) for template in ClusterCase(world).templates_everywhere()[0]]
+    return [Case(world, service) for service in world.everywhere("services")[0]]
+
+
+def test_a_recorded_world_gives_the_same_report() -> None:
+    for case in CASES:
+        world = world_of(case)
+        again = World.replay(world.record())
+        assert diagnose(again, Scope()).diagnosis == diagnose(world, Scope()).diagnosis, case.id
+
+
+def test_a_check_imports_nothing_that_reads_the_world() -> None:
+    allowed = {"__future__", "collections.abc", "typing", "itertools", "functools", "re", "ipaddress", "shlex", "json"}
+    own = {
+        "case",
+        "check",
+        "finding",
+        "objects",
+        "text",
+        "template",
+        "nearmiss",
+        "podstate",
+        "reconcile",
+        "corefile",
+        "callers",
+        "lookup",
+    }
+    for module in ALL:
+        for node in ast.walk(ast.parse(Path(module.__file__ or "").read_text())):
+            names = (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            for name in names:
+                assert name in allowed or (name or "").removeprefix("svcdoctor.") in own, (
+                    f"{module.__name__} imports {name}"
+                )
