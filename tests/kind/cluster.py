@@ -1,0 +1,105 @@
+"""A kind cluster as the tests use it: how one is made, and the commands that run on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CLUSTER_NAME = "svcdoctor-test"
+REPOSITORY = Path(__file__).parents[2]
+KIND_CONFIG = """\
+kind: Cluster
+apiVersion: kind.x-k8s.io/v1alpha4
+nodes: [{role: control-plane}, {role: worker}, {role: worker}]
+"""
+
+
+class CommandError(Exception):
+    """A command that failed, with what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    name: str
+    kubeconfig: Path
+    environment: Mapping[str, str]
+    """What a shell needs to work on the cluster: KUBECONFIG, and a PATH that has kubectl."""
+
+    def kubectl(self, *args: str, input: str | None = None, timeout: float = 180) -> str:
+        """What kubectl prints; CommandError when it fails."""
+        return self._checked(["kubectl", *args], input, timeout)
+
+    def sh(self, script: str, namespace: str, timeout: float = 180) -> str:
+        """What a shell script prints that runs with $NS; CommandError when a command of it fails."""
+        return self._checked(["bash", "-euo", "pipefail", "-c", script], None, timeout, {"NS": namespace})
+
+    def svcdoctor(self, *args: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+        """A run of svcdoctor as a person would start it, whatever its exit code."""
+        return subprocess.run(
+            [sys.executable, "-m", "svcdoctor", *args],
+            cwd=REPOSITORY,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+
+    def _checked(
+        self, command: list[str], input: str | None, timeout: float, variables: Mapping[str, str] | None = None
+    ) -> str:
+        done = subprocess.run(
+            command,
+            env={**self.environment, **(variables or {})},
+            input=input or "",
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+        )
+        if done.returncode:
+            raise CommandError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".strip())
+        return done.stdout
+
+
+def create(kubeconfig: Path) -> None:
+    image = os.environ.get("KIND_NODE_IMAGE")
+    kind(
+        *("create", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(kubeconfig)),
+        *("--config", "-", "--wait", "150s", *(["--image", image] if image else [])),
+        input=KIND_CONFIG,
+    )
+
+
+def why_missing() -> str | None:
+    """Why no kind cluster can be had on this machine; None when one can."""
+    if shutil.which("kind") is None:
+        return "kind is not on PATH"
+    if shutil.which("docker") is None:
+        return "docker is not on PATH"
+    engine = subprocess.run(["docker", "version"], capture_output=True, encoding="utf-8", timeout=60)
+    return f"no Docker engine answers: {engine.stderr.strip()}" if engine.returncode else None
+
+
+def kind(*args: str, input: str = "") -> str:
+    done = subprocess.run(["kind", *args], input=input, capture_output=True, encoding="utf-8", timeout=600)
+    if done.returncode:
+        raise CommandError(f"kind {' '.join(args)}: exit code {done.returncode}\n{done.stdout}{done.stderr}".strip())
+    return done.stdout
+
+
+def environment_of(name: str, kubeconfig: Path, directory: Path) -> dict[str, str]:
+    """This process's environment for the cluster; where kubectl is missing, one that asks the control plane for it."""
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    if shutil.which("kubectl") is None:
+        kubectl = directory / "kubectl"
+        inside = f"docker exec -i {name}-control-plane kubectl --kubeconfig /etc/kubernetes/admin.conf"
+        kubectl.write_text(f'#!/bin/sh\nexec {inside} "$@"\n', encoding="utf-8")
+        kubectl.chmod(kubectl.stat().st_mode | stat.S_IXUSR)
+        environment["PATH"] = f"{directory}{os.pathsep}{os.environ['PATH']}"
+    return environment
