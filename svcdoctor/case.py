@@ -11,12 +11,13 @@ prove before asking for more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
 
-from svcdoctor.corefile import cluster_zone
-from svcdoctor.finding import Subject
+from svcdoctor.callers import Reference, references
+from svcdoctor.corefile import DEFAULT_ZONE, ServerBlock, cluster_zones, parse
+from svcdoctor.finding import Status, Subject
 from svcdoctor.lookup import Lookups
 from svcdoctor.nearmiss import NearMiss, nearest
 from svcdoctor.objects import (
@@ -30,15 +31,37 @@ from svcdoctor.objects import (
     PodSpec,
     Service,
     ServicePort,
+    Workload,
 )
-from svcdoctor.podstate import PodState, judge
-from svcdoctor.reconcile import slices_of, target_port
-from svcdoctor.template import WORKLOAD_RESOURCES, Template, is_scaled_on_demand, matches, templates_in, top_owner
+from svcdoctor.podstate import PodState, is_untroubled, judge
+from svcdoctor.reconcile import SERVICE_NAME, is_ready, slices_of, target_port
+from svcdoctor.template import (
+    WORKLOAD_RESOURCES,
+    Template,
+    is_owned,
+    is_scaled_on_demand,
+    matches,
+    templates_in,
+    top_owner,
+)
 from svcdoctor.text import parse_time
-from svcdoctor.world import EVERYWHERE, NotRead, World
+from svcdoctor.world import EVERYWHERE, Index, NotRead, World
 
 T = TypeVar("T")
 U = TypeVar("U")
+PODS_BY_LABEL = Index("pods by label", "pods", lambda pod: (pod.metadata.labels or {}).items())
+# What templates_in leaves out anyway is kept from it: Pods and ReplicaSets change all the time.
+UNOWNED = {
+    kind: Index(f"unowned {kind}", kind, lambda item: () if is_owned(item) else (True,))
+    for kind in (*WORKLOAD_RESOURCES, "pods")
+    if kind != "cronjobs"
+} | {"cronjobs": Index("all cronjobs", "cronjobs", lambda _: (True,))}
+SLICES_BY_SERVICE = Index(
+    "slices by service", "endpointslices", lambda item: filter(None, [(item.metadata.labels or {}).get(SERVICE_NAME)])
+)
+EVENTS_BY_OBJECT = Index(
+    "events by object", "events", lambda event: [(event.involved_object.kind, event.involved_object.name)]
+)
 SETTLING_SECONDS = 30.0  # controllers and kubelets are given this long before what they have not done is a fault
 
 
@@ -61,6 +84,43 @@ class EndpointView(NamedTuple):
     @property
     def ports(self) -> list[EndpointPort]:
         return self.slice.ports or []
+
+
+class Backend(NamedTuple):
+    """What stands, or would stand, behind a Service: one for each top-level owner."""
+
+    owner: Subject
+    labels: Mapping[str, str]
+    spec: PodSpec
+    pods: tuple[Pod, ...] = ()  # those of the expected set
+    guessed: bool = False  # the selector does not match it, but was probably meant to
+
+
+class ClusterDNS(NamedTuple):
+    """The Service that Pods ask for names, the Pods that could answer, and the addresses that its slices lead to."""
+
+    service: Service
+    pods: list[Pod]
+    addresses: list[str]
+
+    @property
+    def ready_pods(self) -> list[Pod]:
+        return [pod for pod in self.pods if is_ready(pod) and pod.metadata.deletion_timestamp is None]
+
+    @property
+    def outage(self) -> str | None:
+        """The code of the fault that leaves every Pod without names; None where somebody answers."""
+        if self.addresses:
+            return None
+        return "dns-kubedns-no-endpoints" if self.ready_pods else "dns-coredns-down"
+
+
+def serves_dns(service: Service, pod: Pod) -> bool:
+    """Whether a Pod of kube-system is CoreDNS, or is what the Service selects in its stead."""
+    labels = pod.metadata.labels or {}
+    images = [container.image.rpartition("/")[2].partition(":")[0] for container in pod.spec.containers or []]
+    selected = matches(service.spec.selector or {}, labels)
+    return selected or labels.get("k8s-app") == "kube-dns" or any(image.startswith("coredns") for image in images)
 
 
 class View:
@@ -101,17 +161,8 @@ class View:
     def events(self, kind: str, name: str, namespace: str | None = None) -> list[Event]:
         """Events about one object, oldest first. None is no proof: the API server keeps them for an hour or so."""
         where = self.namespace if namespace is None else namespace
-        events = self.listed("events", where)
-
-        def build() -> dict[tuple[str, str], list[Event]]:
-            index: dict[tuple[str, str], list[Event]] = defaultdict(list)
-            for event in events.values():
-                index[event.involved_object.kind, event.involved_object.name].append(event)
-            for group in index.values():
-                group.sort(key=last_seen)
-            return index
-
-        return self.world.derived(("events", where), build).get((kind, name), [])
+        self.touched.add("events")
+        return sorted(self.world.found(EVENTS_BY_OBJECT, where, (kind, name)), key=last_seen)
 
     def nodes(self) -> Mapping[str, Node]:
         return self.listed("nodes", EVERYWHERE)
@@ -119,17 +170,25 @@ class View:
     def templates(self, namespace: str | None = None) -> list[Template]:
         """Every Pod template of the namespace with its top-level owner, and the bare Pods; needs all workload kinds."""
         where = self.namespace if namespace is None else namespace
-        tables = {kind: self.listed(kind, where) for kind in (*WORKLOAD_RESOURCES, "pods")}
-        return self.world.derived(("templates", where), lambda: list(templates_in(tables)))
+        self.touched.update(WORKLOAD_RESOURCES, ("pods",))
+
+        def build() -> list[Template]:
+            tables = {kind: self.world.found(index, where, True) for kind, index in UNOWNED.items()}
+            return list(
+                templates_in({kind: {item.metadata.name: item for item in found} for kind, found in tables.items()})
+            )
+
+        return self.world.shared(("templates", where), build)
 
     def templates_everywhere(self) -> tuple[list[Template], bool]:
         """The same over all namespaces we may read, and whether these are all there are."""
         complete = True
         namespaces: set[str] = set()
         for kind in (*WORKLOAD_RESOURCES, "pods"):
-            items, whole = self.everywhere(kind)
+            self.touched.add(kind)
+            places, whole = self.world.namespaces_of(kind)
             complete = complete and whole
-            namespaces.update(item.metadata.namespace for item in items)
+            namespaces.update(places)
         found: list[Template] = []
         for namespace in sorted(namespaces):
             try:
@@ -141,18 +200,55 @@ class View:
     @cached_property
     def zone(self) -> str:
         """The cluster's DNS domain, from the Corefile where it can be read, else the default that kubeadm sets."""
-        config = self.or_without(self.corefile, None)
-        return cluster_zone(config) if config else "cluster.local"
+        self.touched.add("configmaps")
 
-    def corefile(self) -> str | None:
-        """CoreDNS's configuration (ConfigMap kube-system/coredns), or None where there is none."""
-        config: ConfigMap | None = self.listed("configmaps", "kube-system").get("coredns")
-        return (config.data or {}).get("Corefile") if config else None
+        def build() -> str:
+            return next(iter(cluster_zones(self.or_without(self.corefile, []))), DEFAULT_ZONE)
+
+        return self.world.shared("zone", build)
+
+    def corefile(self) -> list[ServerBlock]:
+        """CoreDNS's configuration (ConfigMap kube-system/coredns with what it imports); [] where there is none."""
+        self.touched.add("configmaps")
+
+        def build() -> list[ServerBlock]:
+            config: ConfigMap | None = self.listed("configmaps", "kube-system").get("coredns")
+            text = (config.data or {}).get("Corefile", "") if config else ""
+            return parse(text, self.corefile_imports())
+
+        return self.world.shared("corefile", build)
+
+    def corefile_imports(self) -> dict[str, str]:
+        """What lies beside the Corefile, by file name: its ConfigMap's other keys, and those of coredns-custom."""
+        configs = self.listed("configmaps", "kube-system")
+        found = [configs[name].data or {} for name in ("coredns", "coredns-custom") if name in configs]
+        return {name: text for data in found for name, text in data.items() if name != "Corefile"}
 
     def kube_dns(self) -> Service | None:
         """The Service that Pods ask for names: kube-system/kube-dns, whatever serves behind it."""
         service: Service | None = self.listed("services", "kube-system").get("kube-dns")
         return service
+
+    def cluster_dns(self) -> ClusterDNS | None:
+        """What answers behind kube-system/kube-dns, or None where the cluster has no such Service."""
+        service = self.kube_dns()
+        if service is None:
+            return None
+        pods, slices = self.listed("pods", "kube-system"), self.listed("endpointslices", "kube-system")
+
+        def build() -> ClusterDNS:
+            serving = [pod for _, pod in sorted(pods.items()) if serves_dns(service, pod)]
+            own = [item for item in slices.values() if (item.metadata.labels or {}).get(SERVICE_NAME) == "kube-dns"]
+            endpoints = [endpoint for item in own for endpoint in item.endpoints or []]
+            ready = [item for item in endpoints if not item.conditions or item.conditions.ready is not False]
+            return ClusterDNS(service, serving, [address for item in ready for address in item.addresses or []])
+
+        return self.world.derived("cluster dns", build)
+
+    def dns_outage(self) -> str | None:
+        """The code of the fault that leaves all Pods without names; None while somebody answers, or where unknown."""
+        dns = self.or_without(self.cluster_dns, None)
+        return dns.outage if dns else None
 
 
 class Case(View):
@@ -195,7 +291,7 @@ class Case(View):
     @property
     def is_settling(self) -> bool:
         """Created so recently that what controllers have not done yet proves nothing."""
-        return self.age(self.service) < SETTLING_SECONDS
+        return self.world.is_younger(self.service.metadata.creation_timestamp, SETTLING_SECONDS)
 
     @property
     def fqdn(self) -> str:
@@ -206,21 +302,12 @@ class Case(View):
     @cached_property
     def pods(self) -> list[Pod]:
         """The expected set: Pods of the namespace that the selector matches, by name."""
-        table = self.listed("pods")
+        self.listed("pods")
         selector = self.selector
         if not selector:
             return []
-
-        def build() -> dict[tuple[str, str], list[Pod]]:
-            index: dict[tuple[str, str], list[Pod]] = defaultdict(list)
-            for _, pod in sorted(table.items()):
-                for pair in (pod.metadata.labels or {}).items():
-                    index[pair].append(pod)
-            return index
-
-        index = self.world.derived(("pods by label", self.namespace), build)
-        rarest = min((index.get(pair, []) for pair in selector.items()), key=len)
-        return [pod for pod in rarest if matches(selector, pod.metadata.labels)]
+        likely = self.world.found(PODS_BY_LABEL, self.namespace, *selector.items())
+        return [pod for pod in likely if matches(selector, pod.metadata.labels)]
 
     @cached_property
     def live_pods(self) -> list[Pod]:
@@ -253,24 +340,45 @@ class Case(View):
         }
 
     @cached_property
-    def backends(self) -> list[PodSpec]:
-        """Pod specs that serve, or would: of the expected Pods; else of matching templates; else of the nearest miss.
+    def backing(self) -> list[Backend]:
+        """Who serves, or would: owners of the expected Pods; else matching templates; else the nearest miss.
 
-        So faults that an empty selection masks can still be judged from objects. One spec per top-level owner.
+        So faults that an empty selection masks can still be judged from objects.
         """
         if not self.selector:
             return []
         if self.live_pods:
-            return list({top_owner(pod): pod.spec for pod in self.live_pods}.values())
+            owners: dict[tuple[str, str], list[Pod]] = defaultdict(list)
+            for pod in self.live_pods:
+                owners[top_owner(pod)].append(pod)
+            return [
+                Backend(Subject(kind, self.namespace, name), pods[-1].metadata.labels or {}, pods[-1].spec, tuple(pods))
+                for (kind, name), pods in owners.items()
+            ]
         if self.matching_templates:
-            return [template.spec for template in self.matching_templates]
-        return [miss.template.spec for miss in self.near_misses[:1]]
+            return [Backend(template.subject, template.labels, template.spec) for template in self.matching_templates]
+        guessed = [miss.template for miss in self.near_misses[:1]]
+        return [Backend(template.subject, template.labels, template.spec, guessed=True) for template in guessed]
+
+    @cached_property
+    def backends(self) -> list[PodSpec]:
+        """The Pod specs of `backing`: one per top-level owner."""
+        return [backend.spec for backend in self.backing]
 
     def pod_state(self, pod: Pod) -> PodState:
         """Why a Pod is or is not ready. Its own conditions speak also where events and nodes may not be read."""
-        nodes: Mapping[str, Node] = self.or_without(self.nodes, {})
-        events = self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
-        return judge(pod, events, nodes.get(pod.spec.node_name or ""), self.world.now)
+        nodes = self.or_without(self.nodes, {})
+        events = [] if is_untroubled(pod) else self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
+        return judge(
+            pod, events, nodes.get(pod.spec.node_name or ""), self.world.clock, self.serving_container(pod.spec)
+        )
+
+    def serving_container(self, spec: PodSpec) -> str:
+        """The name of the container that declares a port of the Service; of the first one, where none does."""
+        targets = {self.target_of(port, spec) for port in self.ports}
+        containers = spec.containers or []
+        declaring = [item for item in containers if any(port.container_port in targets for port in item.ports or ())]
+        return next((item.name for item in (*declaring, *containers)), "")
 
     @cached_property
     def pod_states(self) -> dict[str, PodState]:
@@ -279,8 +387,35 @@ class Case(View):
 
     @cached_property
     def starting_pods(self) -> list[str]:
-        """Names of the Pods that are not ready yet, and nothing but time is to blame."""
-        return [name for name, state in self.pod_states.items() if state.code == "unknown-settling"]
+        """Names of the Pods that are not ready and still have time: just started, or of a version being rolled out."""
+        ready = [pod for pod in self.live_pods if self.pod_states[pod.metadata.name].ready]
+        serving = {_version(pod) for pod in ready}
+        return [
+            pod.metadata.name
+            for pod in self.live_pods
+            if (state := self.pod_states[pod.metadata.name]).code == "unknown-settling"
+            # What a Pod of a version that serves elsewhere dies of is no teething trouble; being slow may be.
+            or (
+                (_version(pod) not in serving or state.code == "pods-not-ready-probe")
+                and state.status is Status.FAIL
+                and ready
+                and self.is_rolling_out(pod)
+            )
+        ]
+
+    def is_rolling_out(self, pod: Pod) -> bool:
+        """Whether the Pod's Deployment is bringing a version up, and has not overrun its progress deadline."""
+        kind, name = top_owner(pod)
+        deployment: Workload | None = None
+        if kind == "Deployment":
+            deployment = self.or_without(lambda: self.listed("deployments"), {}).get(name)
+        if deployment is None:
+            return False
+        progress = next((item for item in deployment.status.conditions or () if item.type == "Progressing"), None)
+        if progress is None or progress.status != "True" or progress.reason == "NewReplicaSetAvailable":
+            return False
+        seconds = self.seconds_since(progress.last_update_time or progress.last_transition_time)
+        return seconds is not None and seconds < (deployment.spec.progress_deadline_seconds or 600)
 
     @cached_property
     def is_deliberately_idle(self) -> bool:
@@ -293,17 +428,8 @@ class Case(View):
     @cached_property
     def slices(self) -> list[EndpointSlice]:
         """All EndpointSlices that belong to this Service by their label."""
-        table = self.listed("endpointslices")
-
-        def build() -> dict[str, list[EndpointSlice]]:
-            index: dict[str, list[EndpointSlice]] = defaultdict(list)
-            for _, item in sorted(table.items()):
-                owner = (item.metadata.labels or {}).get("kubernetes.io/service-name")
-                if owner:
-                    index[owner].append(item)
-            return index
-
-        return self.world.derived(("slices by service", self.namespace), build).get(self.name, [])
+        self.touched.add("endpointslices")
+        return self.world.found(SLICES_BY_SERVICE, self.namespace, self.name)
 
     @cached_property
     def endpoints(self) -> list[EndpointView]:
@@ -374,6 +500,50 @@ class ClientCase(View):
         self.template = template
         self.subject = template.subject
 
+    @cached_property
+    def references(self) -> list[Reference]:
+        """Every Service that this workload names in its settings and commands."""
+        return self.world.derived(
+            ("references", self.subject),
+            lambda: references(self.template, self.zone, self.known_namespaces(), self.config_value),
+        )
+
+    def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
+        """Whether it names one of these Services; any namespace counts where none is given."""
+        return any(
+            reference.service in names and namespace in ("", reference.namespace) for reference in self.references
+        )
+
+    def config_value(self, name: str, key: str) -> str | None:
+        """A ConfigMap's value in the workload's namespace, or None where it is not there or may not be read."""
+        configs: Mapping[str, ConfigMap] = self.or_without(lambda: self.listed("configmaps"), {})
+        return (configs[name].data or {}).get(key) if name in configs else None
+
+    def known_namespaces(self) -> Collection[str]:
+        """The namespaces that exist; where they may not be listed, those that we hold Services of."""
+        listed: Mapping[str, Any] | None = self.or_without(lambda: self.listed("namespaces", EVERYWHERE), None)
+        if listed is not None:
+            return listed
+        self.touched.add("services")
+        return {*self.or_without(lambda: self.world.namespaces_of("services")[0], []), self.namespace}
+
+    @property
+    def is_idle(self) -> bool:
+        """Runs nothing now and calls nobody: scaled to zero, or run to its end."""
+        owner = self.template.owner
+        if self.template.kind == "Pod":
+            return owner.status.phase in ("Succeeded", "Failed")
+        if self.template.kind == "Job":
+            ended = (owner.status.conditions if owner.status else None) or ()
+            return any(condition.type in ("Complete", "Failed") and condition.status == "True" for condition in ended)
+        return self.template.desired == 0
+
+    @property
+    def asks_cluster_dns(self) -> bool:
+        """Whether the kubelet gives its Pods the cluster's DNS server; on the host network ClusterFirst does not."""
+        policy = self.template.spec.dns_policy
+        return policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not self.template.spec.host_network)
+
 
 class ClusterCase(View):
     """CoreDNS, kube-proxy, controllers and nodes."""
@@ -383,9 +553,21 @@ class ClusterCase(View):
         self.subject = Subject("Cluster", "", world.context or "cluster")
 
 
+def _version(pod: Pod) -> str:
+    return (pod.metadata.labels or {}).get("pod-template-hash", "")
+
+
+def given_addresses(service: Service) -> list[str]:
+    """The addresses or names that a load balancer has been given for the Service."""
+    balancer = service.status.load_balancer if service.status else None
+    return [item.ip or item.hostname or "" for item in (balancer.ingress if balancer else None) or []]
+
+
 def last_seen(event: Event) -> str:
     """When an event was last observed, RFC 3339; events of the newer API keep it in their series."""
     series = event.series.last_observed_time if event.series else None
-    moment = series or event.last_timestamp or event.event_time or event.first_timestamp or event.metadata.creation_timestamp
+    moment = (
+        series or event.last_timestamp or event.event_time or event.first_timestamp or event.metadata.creation_timestamp
+    )
     parsed = parse_time(moment)
     return parsed.isoformat() if parsed else ""

@@ -19,26 +19,31 @@ import click
 from svcdoctor import __version__
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from svcdoctor.collect import Progress
     from svcdoctor.finding import Diagnosis
-    from svcdoctor.kube import Request
+    from svcdoctor.kube import Cluster, Request
+    from svcdoctor.labels import Requirement
 
 
 class Exit(IntEnum):
     OK = 0
-    """Nothing failed (warnings allowed, unless --fail-on warn)."""
     FAIL = 1
-    """At least one fault that stops traffic, or that --fail-on counts."""
     USAGE = 2
-    """The command line is wrong."""
     UNREACHABLE = 3
-    """No kubeconfig, the cluster does not answer, or it does not accept the credentials: nothing was diagnosed."""
     UNKNOWN = 4
-    """Nothing failed, but something needed could not be read or looked up."""
     INTERRUPTED = 130
-    """Interrupted by ctrl-C."""
 
 
+MEANING = {
+    Exit.OK: "Nothing failed (warnings allowed, unless --fail-on warn).",
+    Exit.FAIL: "At least one fault that stops traffic, or that --fail-on counts.",
+    Exit.USAGE: "The command line is wrong, or names a namespace or Pod that does not exist.",
+    Exit.UNREACHABLE: "No kubeconfig, no answer, or credentials that are not accepted: nothing was diagnosed.",
+    Exit.UNKNOWN: "Nothing failed, but something needed could not be read or looked up.",
+    Exit.INTERRUPTED: "Interrupted by ctrl-C.",
+}
 FORMATS = ("text", "wide", "json", "yaml", "name")
 SHELLS = ("bash", "zsh", "fish")
 SERVICE_NOUNS = ("svc", "service", "services")
@@ -77,6 +82,18 @@ class Codes(click.ParamType[tuple[str, ...]]):
                 self.fail(f"no such code: {code!r}{_nearest(code, pages())}", param, ctx)
         return codes
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        given, comma, last = incomplete.rpartition(",")
+        return _completions(last, f"{given}{comma}")
+
+
+def _completions(incomplete: str, before: str = "") -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    from svcdoctor.catalogue import pages
+
+    return [CompletionItem(before + code) for code in pages() if code.startswith(incomplete)]
+
 
 def _nearest(word: str, known: Any) -> str:
     import difflib
@@ -89,7 +106,9 @@ class DefaultsToDiagnose(click.Group):
     """`svcdoctor -n shop` is `svcdoctor diagnose -n shop`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
+        # Completion of the first word is about the commands.
+        nothing = not args and not ctx.resilient_parsing
+        if nothing or (args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
             args = ["diagnose", *args]
         return super().parse_args(ctx, args)
 
@@ -221,6 +240,8 @@ def diagnose(
     services = _service_names(names)
     if services and (all_namespaces or selector):
         raise click.UsageError("a Service cannot be named together with --all-namespaces or --selector")
+    if client and no_probe:
+        raise click.UsageError("--from names the Pod to look names up from, which --no-probe forbids")
     labels = _labels(selector)
 
     from svcdoctor.collect import Options, collect
@@ -230,13 +251,17 @@ def diagnose(
 
     cluster = Cluster.connect(ConnectOptions(**connection))
     where = EVERYWHERE if all_namespaces else namespace or cluster.namespace
-    scope = Scope(where, services, labels, frozenset(only), frozenset(skip))
     pod = _pod(client, namespace or cluster.namespace)
+    scope = Scope(where, services, labels, frozenset(only), frozenset(skip), pod)
+    timeout = connection["request_timeout"]
+    limits = (deadline or float("inf"), 60.0 if timeout is None else timeout or float("inf"))
     with Waiting(sys.stderr) as waiting:
-        result = collect(cluster, scope, Options(not no_probe, pod, deadline or float("inf")), waiting.progress())
+        diagnosis = collect(cluster, scope, Options(not no_probe, *limits), waiting.progress()).diagnosis
     if verbose:
         _log(cluster.requests)
-    _finish(result.diagnosis, output, fail_on, no_color, ascii_only)
+    if not diagnosis.services and not diagnosis.missing:
+        _say_that_there_are_none(cluster, where, bool(labels))
+    _finish(diagnosis, output, fail_on, no_color, ascii_only)
 
 
 @cli.command()
@@ -244,7 +269,7 @@ def diagnose(
 def demo(
     output: str, fail_on: str, only: tuple[str, ...], skip: tuple[str, ...], no_color: bool, ascii_only: bool
 ) -> None:
-    """Diagnose a recorded cluster with broken and healthy Services: needs no cluster.
+    """Diagnose a recorded cluster: needs none of your own.
 
     \b
     Examples:
@@ -260,20 +285,21 @@ def demo(
 
 
 @cli.command()
-@click.argument("code", required=False)
+@click.argument("code", required=False, shell_complete=lambda ctx, param, incomplete: _completions(incomplete))
 def explain(code: str | None) -> None:
-    """Explain a code, or the exit codes; without an argument, list all codes.
+    """Explain a code or the exit codes; or list all.
 
     \b
     Examples:
+      svcdoctor explain
       svcdoctor explain selector-value-mismatch
       svcdoctor explain exit-codes
     """
     from svcdoctor.catalogue import pages, title
 
     if code == "exit-codes":
-        for exit_code in Exit:
-            click.echo(f"{exit_code.value:>3}  {_meaning(exit_code)}")
+        for exit_code, meaning in MEANING.items():
+            click.echo(f"{exit_code:>3}  {meaning}")
         return
     if code is None:
         width = max(map(len, pages()))
@@ -294,7 +320,9 @@ def explain(code: str | None) -> None:
 @click.option("-A", "--all-namespaces", is_flag=True, help="Rights for every namespace (default)")
 @click.option("--no-probe", is_flag=True, help="Without the rights that lookups inside Pods need")
 def rbac(namespace: str | None, all_namespaces: bool, no_probe: bool) -> None:
-    """Print the least rights that a diagnosis needs, as YAML for kubectl apply.
+    """Print the least rights that a diagnosis needs.
+
+    YAML for kubectl apply: roles, and how to bind them.
 
     \b
     Examples:
@@ -323,7 +351,7 @@ def completion(shell: str) -> None:
     # Bash's own version check of click runs bash; the script is the same for every bash that can use it.
     writer: Any = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}[shell]
     complete = writer(cli, {}, "svcdoctor", "_SVCDOCTOR_COMPLETE")
-    click.echo(complete.source_template % complete.source_vars())
+    click.echo(complete.source_template % complete.source_vars(), nl=False)
 
 
 # --- from words to a scope ---------------------------------------------------------------------------------------
@@ -341,22 +369,17 @@ def _service_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _labels(selector: str | None) -> tuple[tuple[str, str], ...]:
-    """An equality selector, as Services carry labels: `app=cart,tier==web`."""
-    pairs = []
-    for term in (selector or "").split(","):
-        if not term.strip():
-            if selector is not None:
-                raise click.UsageError(f"--selector {selector!r} does not parse: a term is empty")
-            continue
-        match = re.fullmatch(
-            r"\s*([A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?)\s*==?\s*([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?\s*",
-            term,
-        )
-        if not match:
-            raise click.UsageError(f"--selector {selector!r} does not parse at {term!r}; write KEY=VALUE,KEY=VALUE")
-        pairs.append((match[1], match[3] or ""))
-    return tuple(pairs)
+def _labels(selector: str | None) -> tuple[Requirement, ...]:
+    from svcdoctor.labels import parse
+
+    if not (selector or "").strip():
+        return ()
+    try:
+        return parse(selector or "")
+    except ValueError as error:
+        raise click.UsageError(
+            f"--selector {selector!r} does not parse {error}; write KEY=VALUE, KEY!=VALUE, KEY in (A,B), KEY or !KEY"
+        ) from None
 
 
 def _pod(client: str | None, namespace: str) -> tuple[str, str] | None:
@@ -370,9 +393,41 @@ def _pod(client: str | None, namespace: str) -> tuple[str, str] | None:
 # --- the result --------------------------------------------------------------------------------------------------
 
 
+def _say_that_there_are_none(cluster: Cluster, namespace: str, labelled: bool) -> None:
+    """No Service in scope: as good as a mistyped name, unless there is such a namespace."""
+    from svcdoctor.kube import KubeError
+    from svcdoctor.objects import RESOURCES
+
+    try:
+        if namespace:
+            cluster.get(RESOURCES["namespaces"], "", namespace, timeout=5.0)
+    except KubeError as error:
+        if error.reason == "not-found":
+            raise click.UsageError(f"there is no namespace {namespace!r}; see kubectl get namespaces") from None
+    where = f" in namespace {namespace}" if namespace else ""
+    click.echo(f"svcdoctor: no Services{' with these labels' if labelled else ''} found{where}", err=True)
+
+
 def _finish(diagnosis: Diagnosis, output: str, fail_on: str, no_color: bool, ascii_only: bool) -> NoReturn:
-    click.echo(_rendered(diagnosis, output, no_color, ascii_only), nl=False, color=True)
+    report = _rendered(diagnosis, output, no_color, ascii_only)
+    # JSON is UTF-8 wherever it is written; text is what the terminal can show.
+    encoding = "utf-8" if output in ("json", "yaml") else getattr(sys.stdout, "encoding", None) or "ascii"
+    try:
+        if sys.stdout is not None:
+            sys.stdout.buffer.write(report.encode(encoding, "backslashreplace"))
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+    except OSError as error:
+        _forget_stdout()
+        click.echo(f"svcdoctor: the report cannot be written: {(error.strerror or str(error)).lower()}", err=True)
+        raise SystemExit(Exit.FAIL) from None
     raise SystemExit(exit_code(diagnosis, fail_on))
+
+
+def _forget_stdout() -> None:
+    """The reader has gone, as `head` does: what it read was right, and there is nobody left to tell."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _rendered(diagnosis: Diagnosis, output: str, no_color: bool, ascii_only: bool) -> str:
@@ -419,26 +474,18 @@ def exit_code(diagnosis: Diagnosis, fail_on: str) -> Exit:
     }[fail_on]
     if statuses & counted:
         return Exit.FAIL
-    return Exit.UNKNOWN if Status.UNKNOWN in statuses else Exit.OK
-
-
-def _meaning(exit_code: Exit) -> str:
-    import inspect
-
-    lines = inspect.getsource(Exit).splitlines()
-    place = next(index for index, line in enumerate(lines) if line.strip().startswith(f"{exit_code.name} ="))
-    return lines[place + 1].strip().strip('"')
+    return Exit.UNKNOWN if Status.UNKNOWN in statuses or diagnosis.unreadable else Exit.OK
 
 
 def _wants_color() -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    return bool(os.environ.get("CLICOLOR_FORCE")) or sys.stdout.isatty()
+    return os.environ.get("CLICOLOR_FORCE", "") not in ("", "0") or bool(sys.stdout and sys.stdout.isatty())
 
 
 def _prints(glyphs: Any) -> bool:
     try:
-        "".join(glyphs).encode(sys.stdout.encoding or "ascii")
+        "".join(glyphs).encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -457,7 +504,7 @@ class Waiting:
         self.lock = threading.Lock()
 
     def __enter__(self) -> Waiting:
-        if self.stream.isatty():
+        if self.stream and self.stream.isatty() and os.environ.get("TERM") != "dumb":
             self.timer = threading.Timer(self.DELAY, self._show)
             self.timer.daemon = True
             self.timer.start()
@@ -504,11 +551,10 @@ def main() -> NoReturn:
         error.show()
         raise SystemExit(Exit.USAGE) from None
     except (click.Abort, KeyboardInterrupt):
-        _leave(Exit.INTERRUPTED)
+        # Threads that still wait for a server are daemons: nobody waits for them.
+        raise SystemExit(Exit.INTERRUPTED) from None
     except BrokenPipeError:
-        # The reader has gone, as `head` does: what it read was right, and there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _leave(Exit.OK)
+        _forget_stdout()
     except Exception as error:
         _explain_failure(error)
     raise SystemExit(Exit.OK)
@@ -523,9 +569,3 @@ def _explain_failure(error: Exception) -> NoReturn:
     if getattr(error, "missing", False):
         click.echo("svcdoctor: to see what it does without a cluster: svcdoctor demo", err=True)
     raise SystemExit(Exit.USAGE if error.reason == "not-found" else Exit.UNREACHABLE) from None
-
-
-def _leave(code: Exit) -> NoReturn:
-    """At once: threads that still wait for a server are not waited for."""
-    sys.stderr.flush()
-    os._exit(code)

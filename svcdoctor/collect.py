@@ -22,6 +22,7 @@ from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthentica
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
+from svcdoctor.text import plural, printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
@@ -37,8 +38,8 @@ R = TypeVar("R")
 
 class Options(NamedTuple):
     probe: bool = True
-    client: tuple[str, str] | None = None  # (namespace, name) of the Pod to look names up from
     deadline: float = 120.0  # seconds for everything
+    request_timeout: float = 60.0  # seconds for one list
 
 
 class Progress(NamedTuple):
@@ -53,20 +54,25 @@ class Collected(NamedTuple):
 
 
 def collect(cluster: Cluster, scope: Scope, options: Options = Options(), progress: Progress = Progress()) -> Collected:  # noqa: B008 - immutable
-    """The World over a scope and its Diagnosis. Raises Unreachable or Unauthenticated where nothing could be read."""
-    reader = _Reader(cluster, scope, time.monotonic() + options.deadline, progress)
+    """The World over a scope and its Diagnosis.
+
+    Raises Unreachable or Unauthenticated where nothing could be read, ReadFailed where the Pod of --from is not there.
+    """
+    reader = _Reader(cluster, scope, options, progress)
+    client = reader.client() if options.probe else None
     reader.read_scope()
     if options.probe:
         progress.doing("looking names up inside Pods")
-        reader.world.lookups = reader.look_up(options.client)
+        reader.world.lookups = reader.look_up(client)
     return Collected(reader.world, reader.diagnose().diagnosis)
 
 
 class _Reader:
-    def __init__(self, cluster: Cluster, scope: Scope, ends: float, progress: Progress) -> None:
+    def __init__(self, cluster: Cluster, scope: Scope, options: Options, progress: Progress) -> None:
         self.cluster = cluster
         self.scope = scope
-        self.ends = ends
+        self.ends = time.monotonic() + options.deadline
+        self.request_timeout = options.request_timeout
         self.progress = progress
         self.world = World(context=cluster.context)
 
@@ -77,13 +83,10 @@ class _Reader:
         kinds = [kind for kind in kinds_read() if kind not in ON_DEMAND]
         where = "everywhere" if self.scope.namespace == EVERYWHERE else f"in {self.scope.namespace}"
         self.progress.doing(f"reading {len(kinds)} kinds {where}")
-        failures = self.read(
-            Want(kind, self.scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds
+        self.read(
+            (Want(kind, self.scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds),
+            first=True,
         )
-        if failures and len(failures) == len(kinds):
-            for failure in failures:
-                if isinstance(failure, Unreachable | Unauthenticated):
-                    raise failure
         if self.scope.namespace == EVERYWHERE:
             self.read_by_namespace(
                 [kind for kind in kinds if RESOURCES[kind].namespaced and (kind, EVERYWHERE) in self.world.gaps]
@@ -93,36 +96,44 @@ class _Reader:
         """What may not be listed everywhere, in each namespace we know of: all we may list, or the context's own."""
         if not kinds:
             return
+        if not self.world.was_read("namespaces", EVERYWHERE):
+            self.read([Want("namespaces", EVERYWHERE)])
         try:
             namespaces = sorted(self.world.listed("namespaces"))
         except NotRead:
             namespaces = [self.cluster.namespace]
-        self.progress.doing(f"reading {len(kinds)} kinds in {len(namespaces)} namespaces")
+        self.progress.doing(f"reading {len(kinds)} kinds in {plural(len(namespaces), 'namespace')}")
         self.read(Want(kind, namespace) for kind in kinds for namespace in namespaces)
 
-    def read(self, wants: Iterable[Want]) -> list[KubeError]:
-        """Each list into the World; the failures are there too, as gaps."""
-        failures: list[KubeError] = []
-        for want, answer in in_parallel(list(wants), self._list, PARALLEL):
-            resource = RESOURCES[want.resource]
+    def read(self, wants: Iterable[Want], *, first: bool = False) -> None:
+        """Each list into the World; what fails is there too, as a gap.
+
+        `first`: nothing was read before. Where the server proves unreachable then, it is not asked to the end.
+        """
+        jobs = list(wants)
+        answered = False
+        for number, (want, answer) in enumerate(in_parallel(jobs, self._list, PARALLEL), 1):
+            group = RESOURCES[want.resource].group
             if isinstance(answer, KubeError):
-                failures.append(answer)
-                self.world.miss(
-                    Gap("list", want.resource, resource.group, want.namespace, answer.reason, answer.message)
-                )
+                hopeless = first and not answered and number >= min(PARALLEL, len(jobs))
+                if hopeless and isinstance(answer, Unreachable | Unauthenticated):
+                    raise answer
+                self.world.miss(Gap("list", want.resource, group, want.namespace, answer.reason, answer.message))
                 continue
+            answered = True
             self.world.put(want.resource, want.namespace, answer.items)
-            self.world.unreadable += [
-                Unreadable(want.resource, item.namespace, item.name, item.error) for item in answer.skipped
-            ]
-        return failures
+            odd = (Unreadable(want.resource, item.namespace, item.name, item.error) for item in answer.skipped)
+            self.world.unreadable += [item for item in odd if item not in self.world.unreadable]
 
     def _list(self, want: Want) -> Listing | KubeError:
         left = self.ends - time.monotonic()
         if left <= 0:
             return ReadFailed("the deadline of the run is over", reason="timeout")
+        timeout = min(left, self.request_timeout)
         try:
-            return self.cluster.list(RESOURCES[want.resource], want.namespace, timeout=left)
+            return self.cluster.list(
+                RESOURCES[want.resource], want.namespace, timeout=timeout if timeout < float("inf") else None
+            )
         except KubeError as error:
             return error
 
@@ -141,7 +152,26 @@ class _Reader:
 
     # --- names
 
-    def look_up(self, client: tuple[str, str] | None) -> dict[str, Lookups]:
+    def client(self) -> Pod | Lookups | None:
+        """The Pod that a person chose, or why it cannot be used. Raises ReadFailed where there is none."""
+        if self.scope.client is None:
+            return None
+        namespace, name = self.scope.client
+        try:
+            pod: Pod = self.cluster.get(RESOURCES["pods"], namespace, name, timeout=self._seconds(LOOKUP_SECONDS))
+            return pod
+        except ReadFailed as error:
+            if error.reason == "not-found":
+                message = f"there is no Pod {name} in namespace {namespace} to look names up from"
+                hint = f"see kubectl -n {namespace} get pods, and give --from POD or NAMESPACE/POD"
+                raise ReadFailed(printable(f"{message}; {hint}"), reason="not-found") from None
+            reason = error.reason if error.reason in ("forbidden", "timeout") else "error"
+            return Lookups(vantage=Vantage(kind="exec"), unavailable=reason, detail=error.message)
+
+    def _seconds(self, most: float) -> float:
+        return max(0.0, min(most, self.ends - time.monotonic()))
+
+    def look_up(self, client: Pod | Lookups | None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""
         self.read(
             want
@@ -159,13 +189,15 @@ class _Reader:
             groups.setdefault(service.metadata.namespace, []).append(service)
 
         def ask(namespace: str) -> Lookups:
-            left = min(LOOKUP_SECONDS, self.ends - time.monotonic())
-            if left <= 0:
+            left = self._seconds(LOOKUP_SECONDS)
+            if isinstance(client, Lookups):
+                return client
+            if not left:
                 return Lookups(
                     vantage=Vantage(kind="exec"), unavailable="timeout", detail="the deadline of the run is over"
                 )
-            names = _names(groups[namespace], zone, short=client is None or client[0] == namespace)
-            candidates = self._candidates(*client) if client else self._client_pods(namespace)
+            names = _names(groups[namespace], zone, short=client is None or client.metadata.namespace == namespace)
+            candidates = [client] if client else self._client_pods(namespace)
             return probe.look_up(
                 self.cluster, candidates, names, coredns_pods=servers, dns_service_ip=address, zone=zone, timeout=left
             )
@@ -180,7 +212,7 @@ class _Reader:
                 found = list(self.world.listed("services", self.scope.namespace).values())
         except NotRead:
             return []
-        return [service for service in found if not self.scope.names or service.metadata.name in self.scope.names]
+        return [service for service in found if self.scope.holds(service)]
 
     def _coredns_pods(self) -> list[Pod]:
         try:
@@ -208,10 +240,6 @@ class _Reader:
         # One Pod of each image: ten replicas without a shell are no more use than one.
         distinct = {tuple(container.image for container in pod.spec.containers or ()): pod for pod in reversed(usable)}
         return sorted(distinct.values(), key=usable.index)[:CANDIDATES]
-
-    def _candidates(self, namespace: str, name: str) -> list[Pod]:
-        """The Pod that a person chose. Raises ReadFailed where there is none."""
-        return [self.cluster.get(RESOURCES["pods"], namespace, name)]
 
 
 def _restarts(pod: Pod) -> int:

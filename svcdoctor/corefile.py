@@ -1,8 +1,9 @@
 """CoreDNS's configuration, as far as it decides how names of the cluster are answered.
 
-A Corefile is a Caddyfile: server blocks, each for some zones on a port, with one plugin a line. Which plugin comes first
-is fixed when CoreDNS is built (its plugin.cfg), not by the order of the lines: acl, rewrite, template and hosts see a
-query before kubernetes does, file and forward only what kubernetes does not serve. All of it was tried on CoreDNS 1.14.
+A Corefile is a Caddyfile: server blocks, each for some zones on a port, with one plugin a line. Which plugin comes
+first is fixed when CoreDNS is built (its plugin.cfg), not by the order of the lines: acl, rewrite, template and hosts
+see a query before kubernetes does, file and forward only what kubernetes does not serve. All of it was tried on
+CoreDNS 1.14.
 """
 
 from __future__ import annotations
@@ -210,40 +211,29 @@ def _zones_served(directive: Directive, block: ServerBlock) -> tuple[str, ...]:
     return tuple(_bare(zone) for zone in directive.args) or block.zones
 
 
-def cluster_zones(text: str, files: Mapping[str, str] | None = None) -> list[str]:
+def cluster_zones(blocks: Sequence[ServerBlock]) -> list[str]:
     """The zones in which CoreDNS answers for Services, as the kubernetes plugin has them, first its primary one."""
-    if "kubernetes" not in text:
-        return []
-    served = [
-        zone
-        for block in parse(text, files)
-        for plugin in block.all("kubernetes")
-        for zone in _zones_served(plugin, block)
-    ]
+    served = [zone for block in blocks for plugin in block.all("kubernetes") for zone in _zones_served(plugin, block)]
     return [zone for zone in dict.fromkeys(served) if zone and not _is_reverse(zone)]
-
-
-def cluster_zone(text: str) -> str:
-    return next(iter(cluster_zones(text)), DEFAULT_ZONE)
 
 
 # --- who answers a name -------------------------------------------------------------------------------------------
 
 
 def capture(
-    text: str, target: Target, types: Sequence[str] = ("A",), files: Mapping[str, str] | None = None
+    blocks: Sequence[ServerBlock], target: Target, types: Sequence[str], files: Mapping[str, str]
 ) -> Capture | None:
     """What takes the name away from the kubernetes plugin, or hides the Service in it; None where the way is clear.
 
     Says only what is certain from the text: rules in files that are not here, or behind a `view`, are passed over.
     """
-    blocks = [block for block in parse(text, files) if not block.all("view")]
-    ports = {port for block in blocks if block.all("kubernetes") for port in block.ports} or {DNS_PORT}
-    block = _responsible(blocks, target.name, ports)
+    certain = [block for block in blocks if not block.all("view")]
+    ports = {port for block in certain if block.all("kubernetes") for port in block.ports} or {DNS_PORT}
+    block = _responsible(certain, target.name, ports)
     if block is None:
         return None
     for judge in (_acl, _rewrite, _template, _hosts, _kubernetes):
-        found = judge(block, target, types, files or {})
+        found = judge(block, target, types, files)
         if found:
             return found
     return None
@@ -391,9 +381,7 @@ def _kubernetes(block: ServerBlock, target: Target, _types: Sequence[str], _file
     if plugin is None:
         zones = ", ".join(zone or "." for zone in block.zones)
         return Capture(
-            f"{block.file} line {block.line}",
-            zones,
-            f"the server block for {zones} has no kubernetes plugin that serves {target.name}",
+            f"{block.file} line {block.line}", f"{zones} {{ ... }}", f"serves {zones} without the kubernetes plugin"
         )
     for option in plugin.body:
         effect = _hides(option, target)
@@ -418,11 +406,9 @@ def _hides(option: Directive, target: Target) -> str:
     return ""
 
 
-def ignores_empty_services(text: str) -> Directive | None:
+def ignores_empty_services(blocks: Sequence[ServerBlock]) -> Directive | None:
     """The option that makes Services without a ready endpoint have no records."""
-    if "empty_service" not in text:
-        return None
-    options = (option for block in parse(text) for plugin in block.all("kubernetes") for option in plugin.body)
+    options = (option for block in blocks for plugin in block.all("kubernetes") for option in plugin.body)
     return next((option for option in options if option.name == "ignore" and "empty_service" in option.args), None)
 
 

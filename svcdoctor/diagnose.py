@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,8 +42,9 @@ from svcdoctor.finding import (
     unknown,
     worst,
 )
+from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, EndpointPort, Service
-from svcdoctor.template import Template, matches
+from svcdoctor.template import Template
 from svcdoctor.text import duration, listing, printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
@@ -65,10 +66,15 @@ class Scope(NamedTuple):
 
     namespace: str = EVERYWHERE
     names: tuple[str, ...] = ()  # () is every Service of the namespace
-    labels: tuple[tuple[str, str], ...] = ()
+    labels: tuple[Requirement, ...] = ()
     only: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
     client: tuple[str, str] | None = None  # (namespace, Pod) given with --from
+
+    def holds(self, service: Service) -> bool:
+        """Whether a Service of the namespace is among those that were asked for."""
+        named = not self.names or service.metadata.name in self.names
+        return named and all(term.holds(service.metadata.labels) for term in self.labels)
 
     def allows(self, finding: Finding) -> bool:
         if not finding.code or finding.code in OWN_LIMITS:
@@ -84,15 +90,26 @@ class Outcome(NamedTuple):
 def diagnose(world: World, scope: Scope) -> Outcome:
     """The report over a scope. `wants` is empty when every question found its answer or a reason why not."""
     wants: set[Want] = set()
-    services = _services(world, scope, wants)
-    shared = ClusterCase(world)
-    cluster = tuple(_ordered([*_asked(shared, "cluster", wants, scope), *_unlisted(world, scope, shared.subject)]))
-    broken = {finding.code for finding in cluster if finding.is_fault and finding.code}
-    diagnosed = [_service(Case(world, service), wants, scope, broken) for service in services]
-    missing, clients = _clients(world, scope, wants)
-    missing = (*_absent(world, scope, wants), *missing)
+    services = services_in(world, scope, wants)
+    cluster = diagnose_cluster(world, scope, wants)
+    broken = broken_parts(cluster)
+    diagnosed = [diagnose_service(world, service, scope, broken, wants) for service in services]
+    absent = absent_names(world, scope, wants)
+    said = [(template, diagnose_client(world, template, scope, wants)) for template in callers_in(world, scope, wants)]
+    return Outcome(assemble(world, diagnosed, cluster, absent, said), frozenset(wants))
+
+
+def assemble(
+    world: World,
+    services: Sequence[ServiceDiagnosis],
+    cluster: tuple[Finding, ...],
+    absent: Iterable[MissingName],
+    said: Iterable[tuple[Template, list[Finding]]],
+) -> Diagnosis:
+    """The report, of the parts that the functions below make."""
+    missing, clients = _gathered(said)
     denied = tuple(sorted(world.gaps.values(), key=lambda gap: (gap.namespace, gap.resource)))
-    statuses = [entry.status for entry in diagnosed]
+    statuses = [entry.status for entry in services]
     summary = Summary(
         services=len(statuses),
         fail=statuses.count(Status.FAIL),
@@ -100,13 +117,13 @@ def diagnose(world: World, scope: Scope) -> Outcome:
         passed=sum(status in (Status.PASS, Status.NOTE, Status.SKIP) for status in statuses),
         unknown=statuses.count(Status.UNKNOWN),
     )
-    diagnosis = Diagnosis(
+    return Diagnosis(
         version=__version__,
         context=printable(world.context),
         observed_at=world.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         summary=summary,
-        services=tuple(diagnosed),
-        missing=missing,
+        services=tuple(services),
+        missing=(*absent, *missing),
         clients=clients,
         cluster=ClusterDiagnosis(cluster),
         denied=denied,
@@ -115,26 +132,31 @@ def diagnose(world: World, scope: Scope) -> Outcome:
             for item in world.unreadable
         ),
     )
-    return Outcome(diagnosis, frozenset(wants))
 
 
-def _services(world: World, scope: Scope, wants: set[Want]) -> list[Service]:
+def diagnose_cluster(world: World, scope: Scope, wants: set[Want]) -> tuple[Finding, ...]:
+    """What is wrong with the parts that all Services share."""
+    case = ClusterCase(world)
+    return tuple(_ordered([*_asked(case, "cluster", wants, scope), *_unlisted(world, scope, case.subject)]))
+
+
+def broken_parts(cluster: Iterable[Finding]) -> frozenset[str]:
+    """The codes of shared parts that failed: what they explain is theirs, not a Service's."""
+    return frozenset(finding.code for finding in cluster if finding.is_fault and finding.code)
+
+
+def services_in(world: World, scope: Scope, wants: set[Want]) -> list[Service]:
+    """The Services of a scope, in order; those that were seen and are lost sight of among them."""
     try:
-        found = (
-            world.everywhere("services")[0]
-            if scope.namespace == EVERYWHERE
-            else world.listed("services", scope.namespace).values()
-        )
+        if scope.namespace == EVERYWHERE:
+            world.everywhere("services")
+        else:
+            world.listed("services", scope.namespace)
     except NotRead as missing:
         if missing.gap is None:
             wants.add(Want(missing.resource, missing.namespace))
-        return []
-    chosen = [
-        service
-        for service in found
-        if (not scope.names or service.metadata.name in scope.names)
-        and (not scope.labels or matches(dict(scope.labels), service.metadata.labels))
-    ]
+    found = world.held("services", scope.namespace)
+    chosen = filter(scope.holds, found)
     return sorted(chosen, key=lambda service: (service.metadata.namespace, service.metadata.name))
 
 
@@ -144,7 +166,7 @@ def _unlisted(world: World, scope: Scope, subject: Subject) -> list[Finding]:
     return [could_not_read(subject, gap)] if gap and not world.was_read("services", scope.namespace) else []
 
 
-def _absent(world: World, scope: Scope, wants: set[Want]) -> list[MissingName]:
+def absent_names(world: World, scope: Scope, wants: set[Want]) -> list[MissingName]:
     """Names that the person gave and no Service of the namespace has: with those that come near, here and elsewhere."""
     if not scope.names or not world.was_read("services", scope.namespace):
         return []
@@ -258,17 +280,24 @@ def _printable(finding: Finding) -> Finding:
 # --- one Service -------------------------------------------------------------------------------------------------
 
 
-def _service(case: Case, wants: set[Want], scope: Scope, broken: set[str]) -> ServiceDiagnosis:
-    findings = _ordered(_settled(case, _asked(case, "service", wants, scope)), broken)
-    status = worst([finding.status for finding in findings if finding.role is not Role.CONSEQUENCE])
+def diagnose_service(
+    world: World, service: Service, scope: Scope, broken: Collection[str], wants: set[Want]
+) -> ServiceDiagnosis:
+    """What is said of one Service. `broken` are the codes of shared parts that failed."""
+    case = Case(world, service)
+    said = [*_asked(case, "service", wants, scope), *_lost(case)]
+    findings = _ordered(_settled(case, said), broken)
+    # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
+    own = [finding.status for finding in findings if finding.role is not Role.CONSEQUENCE or finding.because in broken]
+    status = worst(own)
     if status in (Status.NOTE, Status.SKIP):
         status = Status.PASS
     cause = next((finding for finding in findings if finding.role is Role.CAUSE), None)
-    steps = tuple(_step(case, step, findings) for step in _steps_shown(findings))
+    steps = tuple(_step(case, step, findings, wants) for step in _steps_shown(findings))
     return ServiceDiagnosis(
         namespace=printable(case.namespace),
         name=printable(case.name),
-        uid=case.service.metadata.uid,
+        uid=printable(case.service.metadata.uid),
         type=printable(case.type),
         cluster_ips=tuple(
             printable(address)
@@ -291,6 +320,15 @@ def _service(case: Case, wants: set[Want], scope: Scope, broken: set[str]) -> Se
         endpoints=tuple(_endpoint_rows(case, findings, wants)),
         findings=tuple(findings),
     )
+
+
+def _lost(case: Case) -> Iterator[Finding]:
+    """What is known of the Service itself is too old to rely on."""
+    try:
+        case.world.listed("services", case.namespace)
+    except NotRead as missing:
+        if missing.gap:
+            yield could_not_read(case.subject, missing.gap)
 
 
 def _shown(value: int | str | None) -> int | str | None:
@@ -368,14 +406,23 @@ def _steps_shown(findings: list[Finding]) -> list[Step]:
     return [*WALK, *later]
 
 
-def _step(case: Case, step: Step, findings: list[Finding]) -> StepResult:
+def _step(case: Case, step: Step, findings: list[Finding], wants: set[Want]) -> StepResult:
     own = [finding for finding in findings if finding.step is step]
     status = worst([finding.status for finding in own])
     speaking = [finding for finding in own if finding.status is status]
     # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
     symptom = next((finding for finding in speaking if finding.code in CODES and _code(finding).symptom), None)
     speaker = symptom or (speaking[0] if speaking else None)
-    return StepResult(step, status, speaker.message if speaker else "does not apply", COMMANDS[step](case))
+    return StepResult(step, status, speaker.message if speaker else "does not apply", _command(case, step, wants))
+
+
+def _command(case: Case, step: Step, wants: set[Want]) -> str:
+    """The line that shows a step to a person; it may ask for more, as a check does."""
+    try:
+        return printable(COMMANDS[step](case))
+    except NotRead as missing:
+        wants.add(Want(missing.resource, missing.namespace))
+        return ""
 
 
 def _headline(findings: list[Finding], cause: Finding | None) -> str:
@@ -473,18 +520,21 @@ def _vantage(case: Case) -> str:
 # --- callers -----------------------------------------------------------------------------------------------------
 
 
-def _clients(
-    world: World, scope: Scope, wants: set[Want]
+def diagnose_client(world: World, template: Template, scope: Scope, wants: set[Want]) -> list[Finding]:
+    """What is said of one workload as a caller of Services; nothing, where it calls none of those asked for."""
+    case = ClientCase(world, template)
+    return [] if scope.names and not _calls(case, scope, wants) else _asked(case, "client", wants, scope)
+
+
+def _gathered(
+    said: Iterable[tuple[Template, list[Finding]]],
 ) -> tuple[tuple[MissingName, ...], tuple[ClientDiagnosis, ...]]:
     """Findings about callers, by what they are about: a name that nothing serves, or a workload's own configuration."""
     missing: dict[tuple[str, str], list[Finding]] = {}
     clients: dict[tuple[str, str, str], list[Finding]] = {}
-    for template in _callers(world, scope, wants):
-        case = ClientCase(world, template)
-        if scope.names and not case.calls(scope.namespace, scope.names):
-            continue
-        for finding in _asked(case, "client", wants, scope):
-            subject = finding.subject or case.subject
+    for template, findings in said:
+        for finding in findings:
+            subject = finding.subject or template.subject
             if subject.kind == "Service":
                 missing.setdefault((subject.namespace, subject.name), []).append(finding)
             else:
@@ -501,6 +551,16 @@ def _clients(
     return names, workloads
 
 
+def _calls(case: ClientCase, scope: Scope, wants: set[Want]) -> bool:
+    """Whether a workload names a Service of the scope; not yet, while what it takes to know has not been read."""
+    try:
+        return case.calls(scope.namespace, scope.names)
+    except NotRead as missing:
+        if missing.gap is None:
+            wants.add(Want(missing.resource, missing.namespace))
+        return False
+
+
 def _merged(group: list[Finding]) -> list[Finding]:
     """Several callers of one missing name are one finding with the evidence of each."""
     first: dict[str | None, Finding] = {}
@@ -515,7 +575,8 @@ def _merged(group: list[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def _callers(world: World, scope: Scope, wants: set[Want]) -> list[Template]:
+def callers_in(world: World, scope: Scope, wants: set[Want]) -> list[Template]:
+    """The workloads of a scope that may call Services."""
     view = ClusterCase(world)
     try:
         return view.templates_everywhere()[0] if scope.namespace == EVERYWHERE else view.templates(scope.namespace)

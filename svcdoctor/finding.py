@@ -167,8 +167,9 @@ def unknown(
     *evidence: Evidence,
     remedies: tuple[Remedy, ...] = (),
     because: str | None = None,
+    pods: tuple[str, ...] = (),
 ) -> Finding:
-    return Finding(Status.UNKNOWN, message, code, subject, evidence, remedies, because=because)
+    return Finding(Status.UNKNOWN, message, code, subject, evidence, remedies, because=because, pods=pods)
 
 
 def passed(subject: Subject, message: str, *evidence: Evidence) -> Finding:

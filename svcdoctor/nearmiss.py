@@ -43,7 +43,9 @@ _SHARED_KEYS = frozenset(
     }
 )
 # Words in a Service's name that say what it is, not what it is for.
-_GENERIC = frozenset({"svc", "service", "app", "deployment", "headless", "internal", "external", "public", "lb", "nodeport"})
+_GENERIC = frozenset(
+    {"svc", "service", "app", "deployment", "headless", "internal", "external", "public", "lb", "nodeport"}
+)
 _BATCH = ("Job", "CronJob")
 
 
@@ -82,27 +84,32 @@ def nearest(
     templates: Sequence[Template],
     selected_by_others: set[tuple[str, str]],
 ) -> list[NearMiss]:
-    """Workloads that the selector does not match but was probably meant for: strong ones first, else the only weak one."""
+    """Workloads that the selector was probably meant for and misses: all strong ones, else a weak one."""
     if not selector:
         return []
-    candidates = [template for template in templates if template.kind not in _BATCH and not matches(selector, template.labels)]
-    related = [template for template in candidates if names_relate(service_name, template.name)]
-    strong: list[tuple[tuple[object, ...], NearMiss]] = []
+    candidates = [template for template in templates if _can_serve(template) and not matches(selector, template.labels)]
+    misses: list[tuple[tuple[object, ...], NearMiss]] = []
     for template in candidates:
         differences = differences_of(selector, template.labels)
         is_claimed = (template.kind, template.name) in selected_by_others
-        is_named_so = template.name == service_name or related == [template]
-        if _is_strong(service_name, template, selector, differences, is_named_so, is_claimed):
+        if is_called(service_name, template.name) or _is_spoken_for(selector, differences, is_claimed):
             unlike = sum(not difference.is_misspelt for difference in differences)
-            rank = (template.name != service_name, unlike, len(differences), is_claimed, template.kind, template.name)
-            strong.append((rank, NearMiss(template, kind_of(selector, differences), differences, strong=True)))
-    if strong:
-        return [miss for _, miss in sorted(strong, key=lambda entry: entry[0])]
-    weak = _only_choice(selector, ports, candidates, templates, selected_by_others)
+            order = (template.desired == 0, is_claimed, template.kind, template.name)
+            rank = (template.name != service_name, unlike, len(differences), *order)
+            misses.append((rank, NearMiss(template, kind_of(selector, differences), differences, strong=True)))
+    if misses:
+        return [miss for _, miss in sorted(misses, key=lambda entry: entry[0])]
+    free = [template for template in candidates if (template.kind, template.name) not in selected_by_others]
+    weak = _related(service_name, selector, ports, free) or _only_choice(selector, ports, free, templates)
     if weak is None:
         return []
     differences = differences_of(selector, weak.labels)
     return [NearMiss(weak, kind_of(selector, differences), differences, strong=False)]
+
+
+def _can_serve(template: Template) -> bool:
+    ended = template.kind == "Pod" and template.owner.status.phase in ("Succeeded", "Failed")
+    return template.kind not in _BATCH and not ended
 
 
 def differences_of(selector: Mapping[str, str], labels: Mapping[str, str]) -> tuple[Difference, ...]:
@@ -111,7 +118,9 @@ def differences_of(selector: Mapping[str, str], labels: Mapping[str, str]) -> tu
         if labels.get(key) == wanted:
             continue
         elsewhere = [other for other, value in labels.items() if value == wanted and other not in selector]
-        renamed = min((other for other in elsewhere if _same_sense(key, other, key in labels)), key=_naming_first, default="")
+        renamed = min(
+            (other for other in elsewhere if _same_sense(key, other, key in labels)), key=_naming_first, default=""
+        )
         if renamed:
             differences.append(Difference(key, wanted, renamed, wanted))
         elif key in labels:
@@ -129,33 +138,25 @@ def kind_of(selector: Mapping[str, str], differences: Sequence[Difference]) -> s
     return "key-mismatch"
 
 
-def _is_strong(
-    service_name: str,
-    template: Template,
-    selector: Mapping[str, str],
-    differences: Sequence[Difference],
-    is_named_so: bool,
-    is_claimed: bool,
-) -> bool:
-    if template.name == service_name:
-        return True
+def _is_spoken_for(selector: Mapping[str, str], differences: Sequence[Difference], is_claimed: bool) -> bool:
+    """Whether the labels alone say that this workload is meant.
+
+    Of one that another Service selects, they must contradict the selector in nothing.
+    """
     unrelated = [item for item in differences if item.found_key == item.key and not item.is_misspelt]
-    if is_claimed:
-        # Somebody's already: the labels must agree with the Service in all but spelling, and the names with them.
-        if unrelated or any(item.is_misspelt for item in differences) and not is_named_so:
-            return False
-    elif is_named_so:
-        return True
+    misspelt_ones = [item for item in differences if item.is_misspelt]
+    if is_claimed and (unrelated or misspelt_ones):
+        return False
     if any(item.key in IDENTITY_KEYS for item in unrelated):
         return False
-    if any(item.is_misspelt or item.is_renamed for item in differences):
+    if misspelt_ones or any(item.is_renamed for item in differences):
         return True
     # The application agrees, and only what tells its variants apart does not.
     return bool(IDENTITY_KEYS & (selector.keys() - {item.key for item in differences}))
 
 
 def _same_sense(key: str, other: str, has_both: bool) -> bool:
-    """Whether a value under another key is likely this key's: `app` and `app.kubernetes.io/name`, `version` and `Version`."""
+    """Whether another key may mean the same, as `app.kubernetes.io/name` does for `app`, `Version` for `version`."""
     if other in IDENTITY_KEYS or misspelt(key.rpartition("/")[2], other.rpartition("/")[2]):
         return True
     return key in IDENTITY_KEYS and other not in _SHARED_KEYS and not has_both
@@ -165,24 +166,38 @@ def _naming_first(key: str) -> tuple[bool, str]:
     return key not in IDENTITY_KEYS, key
 
 
-def _only_choice(
-    selector: Mapping[str, str],
-    ports: Sequence[ServicePort],
-    candidates: Sequence[Template],
-    templates: Sequence[Template],
-    selected_by_others: set[tuple[str, str]],
+def _related(
+    service_name: str, selector: Mapping[str, str], ports: Sequence[ServicePort], free: Sequence[Template]
 ) -> Template | None:
-    """The one workload that nobody selects, has all the selector's keys, and serves the Service's ports."""
-    free = [
+    """The one workload whose name or labels share the words of the Service's, if it may serve its ports."""
+    wanted = [service_name, *(value for key, value in selector.items() if key in IDENTITY_KEYS)]
+    related = [
         template
-        for template in candidates
-        if (template.kind, template.name) not in selected_by_others and all(key in template.labels for key in selector)
+        for template in free
+        if any(
+            names_relate(one, other)
+            for one in wanted
+            for other in (template.name, *(value for key, value in template.labels.items() if key in IDENTITY_KEYS))
+        )
     ]
-    serving = [template for template in free if ports and all(_declares(template.spec, port) for port in ports)]
+    return related[0] if len(related) == 1 and not _contradicts(related[0].spec, ports) else None
+
+
+def _only_choice(
+    selector: Mapping[str, str], ports: Sequence[ServicePort], free: Sequence[Template], templates: Sequence[Template]
+) -> Template | None:
+    """The one workload that has all the selector's keys and serves the Service's ports."""
+    alike = [template for template in free if all(key in template.labels for key in selector)]
+    serving = [template for template in alike if ports and all(_declares(template.spec, port) for port in ports)]
     if len(serving) == 1:
         return serving[0]
-    alone = len([template for template in templates if template.kind not in _BATCH]) == 1
-    return free[0] if alone and free and not _declared(free[0].spec) else None
+    is_alone = sum(_can_serve(template) for template in templates) == 1
+    return alike[0] if alike and is_alone and not _contradicts(alike[0].spec, ports) else None
+
+
+def _contradicts(spec: PodSpec, ports: Sequence[ServicePort]) -> bool:
+    """Whether such a Pod declares ports and not the Service's, or lacks a port that the Service names."""
+    return any(target_port(port, spec) is None or (_declared(spec) and not _declares(spec, port)) for port in ports)
 
 
 def _declares(spec: PodSpec, port: ServicePort) -> bool:
@@ -193,8 +208,13 @@ def _declared(spec: PodSpec) -> set[int]:
     return {port.container_port for container in spec.containers or () for port in container.ports or ()}
 
 
+def is_called(service_name: str, name: str) -> bool:
+    """Whether two names are one, save generic words: `cart-svc` and `cart`."""
+    return service_name == name or (bool(_words(name)) and _words(service_name) == _words(name))
+
+
 def names_relate(one: str, other: str) -> bool:
-    """Whether one name says all that the other does, save generic words: `cart-svc` and `cart`, `web` and `shop-web`."""
+    """Whether one name holds all words of the other, save generic ones: `cart-svc` and `cart`, `web` and `shop-web`."""
     left, right = _words(one), _words(other)
     return bool(left and right) and (left <= right or right <= left)
 

@@ -9,9 +9,9 @@ import yaml
 from svcdoctor.diagnose import kinds_read
 from svcdoctor.objects import RESOURCES
 
-READ = ["get", "list"]
-PROBES = [{"apiGroups": [""], "resources": ["pods/exec", "pods/portforward"], "verbs": ["get", "create"]}]
+PROBES = ("pods/exec", "pods/portforward")
 # What DNS is judged by: CoreDNS's Pods, Service, slices and configuration, whichever namespace is diagnosed.
+DNS_NAMESPACE = "kube-system"
 DNS_KINDS = ("services", "endpointslices", "pods", "configmaps", "deployments")
 
 
@@ -20,25 +20,43 @@ def rights(namespace: str | None, *, probe: bool) -> str:
     kinds = list(kinds_read())
     namespaced = [kind for kind in kinds if RESOURCES[kind].namespaced]
     shared = [kind for kind in kinds if not RESOURCES[kind].namespaced]
-    probes = PROBES if probe else []
     if namespace is None:
-        roles = [_role("ClusterRole", "", rules(kinds) + probes)]
+        roles = [_role("ClusterRole", "", _rules(kinds, probe))]
     else:
-        roles = [
-            _role("Role", namespace, rules(namespaced) + probes),
-            _role("Role", "kube-system", rules([kind for kind in namespaced if kind in DNS_KINDS]) + probes[:1]),
-            _role("ClusterRole", "", rules(shared)),
-        ]
-    return "".join(f"---\n{yaml.safe_dump(role, sort_keys=False)}" for role in roles)
+        roles = [_role("Role", namespace, _rules(namespaced, probe))]
+        if namespace != DNS_NAMESPACE:
+            roles.append(
+                _role("Role", DNS_NAMESPACE, _rules([kind for kind in namespaced if kind in DNS_KINDS], probe))
+            )
+        if shared:
+            roles.append(_role("ClusterRole", "", _rules(shared, False)))
+    return _how_to_bind(roles) + "".join(f"---\n{yaml.safe_dump(role, sort_keys=False)}" for role in roles)
 
 
-def rules(kinds: list[str]) -> list[dict[str, Any]]:
+def _rules(kinds: list[str], probe: bool) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
         groups.setdefault(RESOURCES[kind].group, []).append(kind)
-    return [{"apiGroups": [group], "resources": sorted(names), "verbs": READ} for group, names in groups.items()]
+    rules = [_rule(group, sorted(names), "get", "list") for group, names in groups.items()]
+    # The API server asks for `get` on these, newer ones for `create` as well.
+    return rules + ([_rule("", list(PROBES), "get", "create")] if probe else [])
+
+
+def _rule(group: str, resources: list[str], *verbs: str) -> dict[str, Any]:
+    return {"apiGroups": [group], "resources": resources, "verbs": list(verbs)}
 
 
 def _role(kind: str, namespace: str, rules: list[dict[str, Any]]) -> dict[str, Any]:
     metadata = {"name": "svcdoctor", **({"namespace": namespace} if namespace else {})}
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": rules}
+
+
+def _how_to_bind(roles: list[dict[str, Any]]) -> str:
+    lines = ["# The least rights that svcdoctor needs; it changes nothing. To give them to a user:"]
+    for role in roles:
+        if role["kind"] == "ClusterRole":
+            lines.append("#   kubectl create clusterrolebinding svcdoctor --clusterrole=svcdoctor --user=NAME")
+        else:
+            scope = f"-n {role['metadata']['namespace']}"
+            lines.append(f"#   kubectl {scope} create rolebinding svcdoctor --role=svcdoctor --user=NAME")
+    return "\n".join([*lines, "# or with --group=NAME, or --serviceaccount=NAMESPACE:NAME.", ""])

@@ -1,8 +1,8 @@
 """What the EndpointSlice controller would make of a Service and its Pods.
 
-A model of kubernetes/kubernetes staging/src/k8s.io/endpointslice (reconciler.go, utils.go): which Pods stand in a slice,
-under which conditions, with which ports. Slices are compared with it to tell a lagging controller from a true state of
-the Pods, and remedies are tried on it before they are offered.
+A model of kubernetes/kubernetes staging/src/k8s.io/endpointslice (reconciler.go, utils.go): which Pods stand in a
+slice, under which conditions, with which ports. Slices are compared with it to tell a lagging controller from a true
+state of the Pods, and remedies are tried on it before they are offered.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from svcdoctor.objects import (
+    Container,
     Endpoint,
     EndpointConditions,
     EndpointPort,
@@ -40,7 +41,9 @@ def stands_in_slices(pod: Pod) -> bool:
 
 
 def pod_addresses(pod: Pod) -> list[str]:
-    return [item.ip for item in pod.status.pod_ips or () if item.ip] or ([pod.status.pod_ip] if pod.status.pod_ip else [])
+    return [item.ip for item in pod.status.pod_ips or () if item.ip] or (
+        [pod.status.pod_ip] if pod.status.pod_ip else []
+    )
 
 
 def target_port(port: ServicePort, spec: PodSpec) -> int | None:
@@ -54,21 +57,27 @@ def target_port(port: ServicePort, spec: PodSpec) -> int | None:
         return port.port
     if isinstance(target, int):
         return target
-    sidecars = [container for container in spec.init_containers or [] if container.restart_policy == "Always"]
-    for container in [*(spec.containers or []), *sidecars]:
+    for container in serving_containers(spec):
         for declared in container.ports or []:
             if declared.name == target and declared.protocol == port.protocol:
                 return declared.container_port
     return None
 
 
+def serving_containers(spec: PodSpec) -> list[Container]:
+    """Containers that run as long as the Pod does: the main ones, then restartable init containers (sidecars)."""
+    sidecars = [container for container in spec.init_containers or [] if container.restart_policy == "Always"]
+    return [*(spec.containers or []), *sidecars]
+
+
 def families(service: Service) -> list[str]:
     """The address types of the Service's slices: IPv4, IPv6 or both."""
-    declared = service.spec.ip_families
-    if declared:
-        return list(declared)
-    address = service.spec.cluster_ip or ""
-    return ["IPv6"] if ":" in address else ["IPv4"]
+    if service.spec.ip_families:
+        return list(service.spec.ip_families)
+    address = service.spec.cluster_ip
+    if address == "None":
+        return ["IPv4", "IPv6"]
+    return ["IPv6"] if ":" in (address or "") else ["IPv4"]
 
 
 def desired_slices(service: Service, pods: Iterable[Pod]) -> list[EndpointSlice]:
@@ -103,11 +112,15 @@ def _endpoint(service: Service, pod: Pod, address: str) -> Endpoint:
         conditions=EndpointConditions(ready=ready, serving=serving, terminating=terminating),
         hostname=named,
         node_name=pod.spec.node_name,
-        target_ref=ObjectReference(kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid),
+        target_ref=ObjectReference(
+            kind="Pod", namespace=pod.metadata.namespace, name=pod.metadata.name, uid=pod.metadata.uid
+        ),
     )
 
 
-def _slice(service: Service, family: str, number: int, ports: tuple[tuple[str, str, int], ...], endpoints: list[Endpoint]) -> EndpointSlice:
+def _slice(
+    service: Service, family: str, number: int, ports: tuple[tuple[str, str, int], ...], endpoints: list[Endpoint]
+) -> EndpointSlice:
     labels = {SERVICE_NAME: service.metadata.name, MANAGED_BY: CONTROLLER}
     return EndpointSlice(
         metadata=Metadata(
@@ -126,7 +139,10 @@ def slices_of(legacy: Endpoints) -> list[EndpointSlice]:
     """A legacy Endpoints object as slices, one for each subset."""
     labels = {SERVICE_NAME: legacy.metadata.name}
     metadata = Metadata(name=legacy.metadata.name, namespace=legacy.metadata.namespace, labels=labels)
-    return [EndpointSlice(metadata=metadata, endpoints=_endpoints_in(subset), ports=subset.ports) for subset in legacy.subsets or ()]
+    return [
+        EndpointSlice(metadata=metadata, endpoints=_endpoints_in(subset), ports=subset.ports)
+        for subset in legacy.subsets or ()
+    ]
 
 
 def _endpoints_in(subset: EndpointSubset) -> list[Endpoint]:

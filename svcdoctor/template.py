@@ -37,6 +37,12 @@ class Template(NamedTuple):
     def ref(self) -> str:
         return f"{self.kind.lower()}/{self.name}"
 
+    @property
+    def own_labels(self) -> dict[str, str]:
+        """What the workload tells its own Pods by; of a bare Pod, all labels."""
+        selector = None if self.kind in ("Pod", "CronJob") else self.owner.spec.selector
+        return dict((selector and selector.match_labels) or self.labels)
+
 
 def matches(selector: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
     """Whether a non-empty equality selector, as Services have it, selects these labels."""
@@ -67,15 +73,17 @@ def is_scaled_on_demand(template: Template) -> bool:
     return any(mark.split("/")[0].endswith(_SCALERS) for mark in marks)
 
 
-def has_controller(item: Any) -> bool:
-    return any(owner.controller for owner in item.metadata.owner_references or ())
+def is_owned(item: Any) -> bool:
+    """Whether a workload that has a template of its own made it. What an operator's resource made speaks for itself."""
+    kinds = {*_KIND_OF.values(), "CronJob"}
+    return any(owner.controller and owner.kind in kinds for owner in item.metadata.owner_references or ())
 
 
 def templates_in(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
     """Every template among a namespace's workloads that is not owned by another; bare Pods are their own."""
     for resource, kind in _KIND_OF.items():
         for _, item in sorted(tables[resource].items()):
-            if has_controller(item):
+            if is_owned(item):
                 continue
             workload: Workload = item
             desired = None
@@ -91,6 +99,6 @@ def templates_in(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
         yield Template("CronJob", item.metadata.namespace, item.metadata.name, labels, template.spec, None, item)
     for _, item in sorted(tables["pods"].items()):
         pod: Pod = item
-        if not has_controller(pod):
+        if not is_owned(pod):
             labels = pod.metadata.labels or {}
             yield Template("Pod", item.metadata.namespace, item.metadata.name, labels, pod.spec, None, item)

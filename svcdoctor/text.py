@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
+from shlex import quote
 
 # What a terminal, a log viewer or a reader's eye would take for something else than text: C0 and C1 controls,
 # line and paragraph separators, zero-width characters, bidirectional overrides, the byte order mark, surrogates
@@ -66,6 +68,17 @@ def duration(seconds: float) -> str:
         return f"{minutes}m"
     hours = minutes // 60
     return f"{hours}h" if hours < 48 else f"{hours // 24}d"
+
+
+def patch_command(namespace: str, item: str, patch: object) -> str:
+    """The kubectl line that patches `service cart`: a list is a JSON patch (RFC 6902), a mapping a merge patch."""
+    kind = "json" if isinstance(patch, list) else "merge"
+    return f"kubectl -n {namespace} patch {item} --type={kind} -p {quoted_json(patch)}"
+
+
+def quoted_json(value: object) -> str:
+    """A value as compact JSON, as one word of a shell line."""
+    return quote(json.dumps(value, separators=(",", ":")))
 
 
 def selector_text(labels: dict[str, str]) -> str:

@@ -1,22 +1,26 @@
 """Every object we hold, indexed, and every read that was refused or failed.
 
-A World is filled by collect.py (or by a recording) and asked by Cases. Asking for a kind that was never read, or whose
-read was refused, raises NotRead: so no check can take "not seen" for "not there". What was asked for and never tried
-is how collect.py learns what to read next.
+A World is filled by collect.py, live.py or a recording, and asked by Cases. Asking for a kind that was never read, or
+whose read was refused, raises NotRead: so no check can take "not seen" for "not there". What was asked for and never
+tried is how collect.py learns what to read next.
+
+A World that is followed (live) notes who asks what, and tells from each change whose answers it may alter: reads.py.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.lookup import Lookups
 from svcdoctor.objects import RESOURCES
+from svcdoctor.reads import Question, Reads
 from svcdoctor.text import parse_time
 
 EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that have none
@@ -33,76 +37,305 @@ class NotRead(Exception):
         self.gap = gap
 
 
+class Index(NamedTuple):
+    """Objects of a kind by something that they say themselves: the keys of an object follow from it alone."""
+
+    name: str
+    resource: str
+    keys: Callable[[Any], Iterable[Hashable]]
+
+
 class World:
     def __init__(self, *, context: str = "", now: datetime | None = None) -> None:
         self.context = context
-        self.now = now or datetime.now(UTC)
-        self.gaps: dict[tuple[str, str], Gap] = {}
         self.unreadable: list[Unreadable] = []
-        # What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off.
-        self.lookups: dict[str, Lookups] | None = None
-        self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
+        self._now = now or datetime.now(UTC)
+        self._gaps: dict[tuple[str, str], Gap] = {}
+        self._lookups: dict[str, Lookups] | None = None
+        self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
+        self._indexes: dict[tuple[str, str], dict[Index, _Buckets]] = defaultdict(dict)
         self._derived: dict[object, Any] = {}
+        self._deadlines: dict[Question, datetime] = {}
+        self._reads: Reads | None = None
 
     # --- filling it
 
     def put(self, resource: str, namespace: str, items: Iterable[Any]) -> None:
         """The complete list of a kind in one namespace, or in all (EVERYWHERE)."""
-        table = self._objects[resource]
-        if namespace == EVERYWHERE:
-            table.clear()
-        else:
-            table.pop(namespace, None)
+        tables: dict[str, dict[str, Any]] = defaultdict(dict)
         for item in items:
-            table[item.metadata.namespace][item.metadata.name] = item
+            tables[item.metadata.namespace][item.metadata.name] = item
+        held = self._objects[resource]
+        replaced = set(held) | set(tables) if namespace == EVERYWHERE else {namespace}
+        if self._reads and self.was_read(resource, namespace) and (resource, namespace) not in self._gaps:
+            for place in replaced:
+                before, after = held.get(place, {}), tables[place]
+                for name in (*before, *(name for name in after if name not in before)):
+                    self._set(resource, place, name, after.get(name))
+            return
+        for place in replaced:
+            held.pop(place, None)
+            self._indexes.pop((resource, place), None)
+            if tables[place]:
+                held[place] = tables[place]
+                self._unsorted.add((resource, place))
         self._scopes[resource].add(namespace)
-        self.gaps.pop((resource, namespace), None)
+        self._gaps.pop((resource, namespace), None)
+        self._derived.clear()
+        self._changed(("scope", resource), ("gaps",))
+
+    def apply(self, resource: str, kind: str, item: Any) -> None:
+        """One event of a watch: ADDED, MODIFIED or DELETED."""
+        metadata = item.metadata
+        self._set(resource, metadata.namespace, metadata.name, None if kind == "DELETED" else item)
         self._derived.clear()
 
     def miss(self, gap: Gap) -> None:
         """A read that brought nothing."""
-        self.gaps[gap.resource, gap.namespace] = gap
+        if self._gaps.get((gap.resource, gap.namespace)) != gap:
+            self._gaps[gap.resource, gap.namespace] = gap
+            self._changed(("scope", gap.resource), ("gaps",))
+
+    def lose(self, gap: Gap) -> None:
+        """What is held of a kind is too old to be judged by. It stays here, out of sight, until it is found again."""
+        self._scopes[gap.resource].discard(gap.namespace)
+        self._derived.clear()
+        self.miss(gap)
+
+    def find(self, resource: str, namespace: str) -> None:
+        """What was lost is up to date again."""
+        self._scopes[resource].add(namespace)
+        self._gaps.pop((resource, namespace), None)
+        self._derived.clear()
+        self._changed(("scope", resource), ("gaps",))
 
     def forget(self, resource: str) -> None:
         """Everything held of a kind, and that it was ever read."""
-        self._objects.pop(resource, None)
+        for place in self._objects.pop(resource, {}):
+            self._indexes.pop((resource, place), None)
         self._scopes.pop(resource, None)
         self._derived.clear()
+        self._changed(("scope", resource))
+
+    def _set(self, resource: str, namespace: str, name: str, item: Any | None) -> None:
+        """Hold this object, or None: no longer; and tell whose answers that alters."""
+        tables = self._objects[resource]
+        table = tables.get(namespace)
+        if table is None:
+            table = tables[namespace] = {}
+        before = table.get(name)
+        if item is not None:
+            table[name] = item
+        elif before is not None:
+            del table[name]
+        if before is None and item is None:
+            return
+        if not table:
+            del tables[namespace]
+        if before is None:
+            self._unsorted.add((resource, namespace))
+        same = before is not None and item is not None and _says_the_same(before, item)
+        questions: list[Question] = []
+        for index, buckets in self._indexes.get((resource, namespace), {}).items():
+            for key in buckets.set(name, index, before, item):
+                questions.append(("found", index.name, namespace, key))
+        if same:
+            return
+        questions += (("object", resource, namespace, name), ("table", resource, namespace), ("everywhere", resource))
+        if before is None or item is None:
+            questions += (("exists", resource, namespace, name), ("names", resource, namespace))
+            if len(table) == (1 if before is None else 0):
+                questions.append(("namespaces", resource))
+        self._changed(*questions)
 
     # --- asking it
 
     def was_read(self, resource: str, namespace: str) -> bool:
+        self._note(("scope", resource))
         scopes = self._scopes[resource]
         return EVERYWHERE in scopes or namespace in scopes
 
-    def listed(self, resource: str, namespace: str = EVERYWHERE) -> Mapping[str, Any]:
-        """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name."""
+    def _must_be_read(self, resource: str, namespace: str) -> None:
         if not self.was_read(resource, namespace):
-            raise NotRead(resource, namespace, self._gap(resource, namespace))
-        return self._objects[resource].get(namespace, {})
+            # A refusal for the whole cluster says nothing of one namespace: that one is asked for on its own.
+            raise NotRead(resource, namespace, self._gaps.get((resource, namespace)))
+
+    def listed(self, resource: str, namespace: str = EVERYWHERE) -> Mapping[str, Any]:
+        """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name and in its order."""
+        self._must_be_read(resource, namespace)
+        table = self._table(resource, namespace)
+        return _Noted(table, self._reads, resource, namespace) if self._reads else table
+
+    def found(self, index: Index, namespace: str, *keys: Hashable) -> list[Any]:
+        """The objects of a namespace that have one of these keys in an index: the one that the fewest have; by name."""
+        self._must_be_read(index.resource, namespace)
+        indexes = self._indexes[index.resource, namespace]
+        if index not in indexes:
+            indexes[index] = _Buckets(index, self._table(index.resource, namespace).values())
+        buckets = indexes[index]
+        rarest = min(keys, key=buckets.size)
+        self._note(("found", index.name, namespace, rarest))
+        return buckets.get(rarest)
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
-        """All objects of a namespaced kind that we may see, and whether that is all there are."""
-        complete = EVERYWHERE in self._scopes[resource]
-        if not complete and (resource, EVERYWHERE) not in self.gaps:
-            raise NotRead(resource, EVERYWHERE, None)
-        return [item for table in self._objects[resource].values() for item in table.values()], complete
+        """All objects of a namespaced kind that we may see, in order, and whether that is all there are."""
+        complete = self._sees_everything(resource)
+        self._note(("everywhere", resource))
+        return [item for place in self._places(resource) for item in self._table(resource, place).values()], complete
 
-    def _gap(self, resource: str, namespace: str) -> Gap | None:
-        # A refusal for the whole cluster says nothing of one namespace: that one is asked for on its own.
-        return self.gaps.get((resource, namespace))
+    def namespaces_of(self, resource: str) -> tuple[list[str], bool]:
+        """The namespaces in which we see an object of the kind, and whether these are all."""
+        complete = self._sees_everything(resource)
+        self._note(("namespaces", resource))
+        return self._places(resource), complete
+
+    def held(self, resource: str, namespace: str = EVERYWHERE) -> list[Any]:
+        """What we hold of a kind, even where it is lost."""
+        self._note(("scope", resource), ("everywhere", resource))
+        places = sorted(self._objects[resource]) if namespace == EVERYWHERE else [namespace]
+        return [item for place in places for item in self._table(resource, place).values()]
+
+    def _sees_everything(self, resource: str) -> bool:
+        self._note(("scope", resource))
+        complete = EVERYWHERE in self._scopes[resource]
+        if not complete and (resource, EVERYWHERE) not in self._gaps:
+            raise NotRead(resource, EVERYWHERE, None)
+        return complete
+
+    def _places(self, resource: str) -> list[str]:
+        scopes = self._scopes[resource]
+        return sorted(place for place in self._objects[resource] if EVERYWHERE in scopes or place in scopes)
+
+    def _table(self, resource: str, namespace: str) -> dict[str, Any]:
+        """In the order of names, whatever came last: what is read from it does not depend on what came when."""
+        table = self._objects[resource].get(namespace, {})
+        if (resource, namespace) in self._unsorted:
+            self._unsorted.discard((resource, namespace))
+            names = list(table)
+            ordered = sorted(names)
+            if names != ordered:
+                table = self._objects[resource][namespace] = {name: table[name] for name in ordered}
+        return table
+
+    @property
+    def gaps(self) -> Mapping[tuple[str, str], Gap]:
+        self._note(("gaps",))
+        return self._gaps
+
+    @property
+    def lookups(self) -> Mapping[str, Lookups] | None:
+        """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
+        self._note(("scope", "lookups"))
+        if self._lookups is None or self._reads is None:
+            return self._lookups
+        return _Noted(self._lookups, self._reads, "lookups", EVERYWHERE)
+
+    @lookups.setter
+    def lookups(self, said: Mapping[str, Lookups] | None) -> None:
+        self._lookups = None if said is None else dict(said)
+        self._changed(("scope", "lookups"))
+
+    def learn(self, namespace: str, said: Lookups) -> None:
+        """What a Pod of one namespace was told, instead of what it was told before."""
+        self._lookups = self._lookups if self._lookups is not None else {}
+        before = self._lookups.get(namespace)
+        self._lookups[namespace] = said
+        if before is None:
+            self._lookups = dict(sorted(self._lookups.items()))
+            self._changed(("exists", "lookups", EVERYWHERE, namespace), ("names", "lookups", EVERYWHERE))
+        if before != said:
+            self._changed(("object", "lookups", EVERYWHERE, namespace), ("table", "lookups", EVERYWHERE))
+
+    # --- time
+
+    @property
+    def now(self) -> datetime:
+        self._note(("now",))
+        return self._now
+
+    @now.setter
+    def now(self, moment: datetime) -> None:
+        """Time passes for everyone who asked what time it is."""
+        if moment < self._now:
+            self._changed(("clock",))
+        self._now = moment
+        self._deadlines_passed()
+        self._changed(("now",))
+
+    @property
+    def clock(self) -> datetime:
+        """`now` for whoever may not need it: only what is subtracted from it counts as asking for the time."""
+        if self._reads is None:
+            return self._now
+        clock = _Clock.combine(self._now.date(), self._now.timetz())
+        clock.reads = self._reads
+        return clock
+
+    def wait_until(self, moment: datetime) -> None:
+        """Time passes for those alone whose moment has come; what tells an age is as old as the last `now`."""
+        self._now = max(self._now, moment)
+        self._deadlines_passed()
+
+    def next_deadline(self) -> datetime | None:
+        """The first moment at which an answer changes by itself."""
+        return min(self._deadlines.values(), default=None)
+
+    def _deadlines_passed(self) -> None:
+        passed = [question for question, ends in self._deadlines.items() if ends <= self._now]
+        for question in passed:
+            del self._deadlines[question]
+        self._changed(*passed)
 
     def seconds_since(self, moment: str | None) -> float | None:
         """Seconds between an object's time and this World's, or None where the object has no such time."""
         parsed = parse_time(moment)
         return (self.now - parsed).total_seconds() if parsed else None
 
+    def is_younger(self, moment: str | None, seconds: float) -> bool:
+        """Whether less time than this has passed since; cheaper to follow than the time itself."""
+        parsed = parse_time(moment)
+        if parsed is None:
+            return False
+        ends = parsed + timedelta(seconds=seconds)
+        if self._reads:
+            question = ("younger", moment, seconds)
+            self._note(question, ("clock",))
+            if self._now < ends:
+                self._deadlines[question] = ends
+        return self._now < ends
+
+    # --- what is worked out from it
+
     def derived(self, key: object, build: Callable[[], T]) -> T:
-        """An index made once from what is held; forgotten when that changes."""
+        """A value kept while nothing changes. In a World that is followed each asker works it out himself."""
+        if self._reads:
+            return build()
         if key not in self._derived:
             self._derived[key] = build()
         return self._derived[key]  # type: ignore[no-any-return]
+
+    def shared(self, key: Hashable, build: Callable[[], T]) -> T:
+        """The same, kept in a World that is followed too: `build` has to ask the World itself for all that it uses."""
+        return self._reads.shared(key, build) if self._reads else self.derived(key, build)
+
+    # --- following it
+
+    def follow(self) -> Reads:
+        """From now on note who asks what."""
+        if self._reads is None:
+            self._reads = Reads()
+            self._derived.clear()
+        return self._reads
+
+    def _note(self, *questions: Question) -> None:
+        if self._reads:
+            self._reads.note(*questions)
+
+    def _changed(self, *questions: Question) -> None:
+        if self._reads:
+            self._reads.changed(questions)
 
     # --- recording and replay
 
@@ -111,9 +344,7 @@ class World:
         objects = {
             name: {
                 "scopes": sorted(self._scopes[name]),
-                "items": [
-                    item for _, table in sorted(self._objects[name].items()) for _, item in sorted(table.items())
-                ],
+                "items": [item for place in self._places(name) for item in self._table(name, place).values()],
             }
             for name in RESOURCES
             if self._scopes[name]
@@ -122,10 +353,10 @@ class World:
             "kind": "World",
             "apiVersion": "svcdoctor/v1",
             "context": self.context,
-            "now": self.now,
-            "gaps": sorted(self.gaps.values(), key=lambda gap: (gap.resource, gap.namespace)),
+            "now": self._now,
+            "gaps": sorted(self._gaps.values(), key=lambda gap: (gap.resource, gap.namespace)),
             "unreadable": self.unreadable,
-            "lookups": self.lookups,
+            "lookups": self._lookups,
             "objects": objects,
         }
         return msgspec.json.encode(recording, order="deterministic")
@@ -149,6 +380,85 @@ class World:
         world.unreadable = parts.unreadable
         world.lookups = parts.lookups
         return world
+
+
+def _says_the_same(before: Any, after: Any) -> bool:
+    """Whether two versions of an object differ in nothing that we read: a heartbeat, another manager's field."""
+    metadata = replace(after.metadata, resource_version=before.metadata.resource_version)
+    return bool(before == replace(after, metadata=metadata))
+
+
+class _Clock(datetime):
+    reads: Reads
+
+    def __sub__(self, other: Any) -> Any:
+        self.reads.note(("now",))
+        return datetime.combine(self.date(), self.timetz()) - other
+
+
+class _Buckets:
+    """An index of one namespace's objects, kept up to date object by object."""
+
+    def __init__(self, index: Index, items: Iterable[Any]) -> None:
+        self._buckets: dict[Hashable, dict[str, Any]] = {}
+        for item in items:
+            for key in index.keys(item):
+                self._buckets.setdefault(key, {})[item.metadata.name] = item
+
+    def set(self, name: str, index: Index, before: Any | None, after: Any | None) -> set[Hashable]:
+        """One object is another now; the keys whose objects changed by it."""
+        old = set(index.keys(before)) if before is not None else set()
+        new = set(index.keys(after)) if after is not None else set()
+        for key in old - new:
+            del self._buckets[key][name]
+            if not self._buckets[key]:
+                del self._buckets[key]
+        for key in new:
+            self._buckets.setdefault(key, {})[name] = after
+        return old | new
+
+    def size(self, key: Hashable) -> int:
+        return len(self._buckets.get(key, ()))
+
+    def get(self, key: Hashable) -> list[Any]:
+        return [item for _, item in sorted(self._buckets.get(key, {}).items())]
+
+
+class _Noted(Mapping[str, Any]):
+    """A table that notes what it is asked for: one object, whether there is one, which there are, or all of them."""
+
+    def __init__(self, table: dict[str, Any], reads: Reads, resource: str, namespace: str) -> None:
+        self._table = table
+        self._reads = reads
+        self._place = (resource, namespace)
+
+    def __getitem__(self, name: str) -> Any:
+        self._reads.note(("object", *self._place, name))
+        return self._table[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._reads.note(("object", *self._place, name))
+        return self._table.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self._reads.note(("exists", *self._place, name))
+        return name in self._table
+
+    def __iter__(self) -> Iterator[str]:
+        self._reads.note(("names", *self._place))
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        self._reads.note(("names", *self._place))
+        return len(self._table)
+
+    def values(self) -> Any:
+        self._reads.note(("table", *self._place))
+        return self._table.values()
+
+    def items(self) -> Any:
+        self._reads.note(("table", *self._place))
+        return self._table.items()
 
 
 class _RecordedTable(msgspec.Struct):

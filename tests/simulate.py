@@ -336,33 +336,31 @@ class _Simulation:
     def lookups(self, world: World, probe: dict[str, Any]) -> dict[str, Lookups]:
         """What a Pod of each namespace would be told; the suite's own answers come first."""
         said: dict[str, Lookups] = {}
+        servers = [pod for pod in world.listed("pods", "kube-system").values() if _is_server(pod)]
+        served = _has_endpoint(world, "kube-system", "kube-dns")
         for namespace in world.listed("namespaces"):
-            pods = [
-                pod
-                for pod in world.listed("pods", namespace).values()
-                if pod.status.phase == "Running" and is_ready(pod)
-            ]
+            clients = [pod for pod in world.listed("pods", namespace).values() if _may_ask(pod)]
             here = probe if probe.get("namespace", self.namespace) == namespace else {}
             if here.get("unavailable"):
                 said[namespace] = _unavailable(here["unavailable"])
                 continue
-            if not pods:
+            pod = min(clients, key=lambda candidate: str(candidate.metadata.name), default=None)
+            if pod is None and not servers:
                 said[namespace] = _unavailable(
                     {"reason": "no-pod", "detail": f"no running Pod in namespace {namespace}"}
                 )
-                continue
-            pod = min(pods, key=lambda candidate: str(candidate.metadata.name))
-            said[namespace] = self.answers(world, namespace, pod, here)
+            elif pod is None or here.get("kind") == "coredns":
+                said[namespace] = self.answers(world, namespace, _beside_coredns(namespace, pod, servers[0]), here)
+            else:
+                container = pod.spec.containers[0].name
+                tool = here.get("tool", "getent")
+                vantage = Vantage("exec", namespace=namespace, pod=pod.metadata.name, container=container, tool=tool)
+                said[namespace] = self.answers(world, namespace, vantage, here, served)
         return said
 
-    def answers(self, world: World, namespace: str, pod: Any, probe: dict[str, Any]) -> Lookups:
-        vantage = Vantage(
-            kind=probe.get("kind", "exec"),
-            namespace=namespace,
-            pod=pod.metadata.name,
-            container=pod.spec.containers[0].name,
-            tool=probe.get("tool", "getent"),
-        )
+    def answers(
+        self, world: World, namespace: str, vantage: Vantage, probe: dict[str, Any], served: bool = True
+    ) -> Lookups:
         lookups = [_lookup("kubernetes.default", ["10.96.0.1"])]
         for service in world.listed("services", namespace).values():
             name = service.metadata.name
@@ -370,6 +368,8 @@ class _Simulation:
             lookups += [
                 _lookup(form, truth) for form in (name, f"{name}.{namespace}", f"{name}.{namespace}.svc.{ZONE}.")
             ]
+        if not served:
+            lookups = [_lookup(item.name, "timeout") for item in lookups]
         told = {str(name): value for name, value in (probe.get("answers") or {}).items()}
         lookups = [_lookup(item.name, told.pop(item.name)) if item.name in told else item for item in lookups]
         lookups += [_lookup(name, value) for name, value in told.items()]
@@ -379,6 +379,32 @@ class _Simulation:
             lookups=tuple(lookups),
             resolv_conf=ResolvConf(nameservers=("10.96.0.10",), searches=searches, ndots=5),
         )
+
+
+def _may_ask(pod: Any) -> bool:
+    """Whether collect would look names up inside the Pod: it is up, and is told what Pods usually are."""
+    usual = pod.spec.dns_policy == "ClusterFirst" and not pod.spec.dns_config and not pod.spec.host_network
+    return pod.status.phase == "Running" and is_ready(pod) and usual
+
+
+def _is_server(pod: Any) -> bool:
+    return (pod.metadata.labels or {}).get("k8s-app") == "kube-dns" and is_ready(pod)
+
+
+def _beside_coredns(namespace: str, pod: Any, server: Any) -> Vantage:
+    name = pod.metadata.name if pod else ""
+    return Vantage(
+        "coredns", namespace=namespace, pod=name, tool="dnspython", server=f"kube-system/{server.metadata.name}"
+    )
+
+
+def _has_endpoint(world: World, namespace: str, service: str) -> bool:
+    return any(
+        endpoint.conditions is None or endpoint.conditions.ready is not False
+        for piece in world.listed("endpointslices", namespace).values()
+        if (piece.metadata.labels or {}).get("kubernetes.io/service-name") == service
+        for endpoint in piece.endpoints or ()
+    )
 
 
 def _truth(world: World, service: Any) -> list[str] | str:

@@ -20,11 +20,15 @@ svc-selector-removed-stale-slices
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
+from shlex import quote
 
-from svcdoctor.case import Case
+from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
+from svcdoctor.objects import Pod
+from svcdoctor.reconcile import pod_addresses
 from svcdoctor.text import listing, plural, selector_text
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -36,7 +40,16 @@ CHECK = Check(
         "svc-no-selector-no-endpoints": Code(Stage.SELECTOR),
         "svc-selector-removed-stale-slices": Code(Stage.SELECTOR),
     },
-    reads=("services", "endpointslices", "pods"),
+    reads=(
+        "endpointslices",
+        "pods",
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "replicasets",
+        "jobs",
+        "cronjobs",
+    ),
 )
 
 
@@ -48,36 +61,75 @@ def run(case: Case) -> Iterator[Finding]:
         yield passed(case.subject, f"exists, selector {selector_text(case.selector)}")
         return
     orphaned = [piece for piece in case.slices if (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER]
-    if orphaned:
+    if orphaned and case.endpoints:
         yield _stale(case)
     elif case.endpoints:
-        yield passed(case.subject, f"exists without a selector; {plural(len(case.endpoints), 'endpoint')} written by hand or by an operator")
+        yield passed(
+            case.subject,
+            f"exists without a selector; {plural(len(case.endpoints), 'endpoint')} written by hand or by an operator",
+        )
     else:
         yield fail(
             "svc-no-selector-no-endpoints",
             case.subject,
             "no selector, and no EndpointSlice names this Service",
             Evidence("selector", "<none>", f"service/{case.name} .spec.selector"),
-            Evidence("slices", f"{len(case.slices)} with 0 endpoints", f"endpointslices labelled kubernetes.io/service-name={case.name}"),
+            Evidence(
+                "slices",
+                f"{len(case.slices)} with 0 endpoints",
+                f"endpointslices labelled kubernetes.io/service-name={case.name}",
+            ),
             remedies=(_set_selector(case),),
         )
 
 
 def _stale(case: Case) -> Finding:
-    owned = {address.ip for pod in case.listed("pods").values() for address in pod.status.pod_ips or ()}
-    dead = [view.address for view in case.endpoints if view.address not in owned]
-    state = f"{plural(len(dead), 'address', 'addresses')} that no Pod owns: {listing(dead)}" if dead else "its Pods still live; the next rollout breaks it"
-    return fail(
+    pods = case.listed("pods")
+    # The mirroring controller may have copied an address into a second slice.
+    gone = list(dict.fromkeys(view.address for view in case.endpoints if not _still_lives(view, pods)))
+    say = fail if gone else warn
+    state = (
+        f"they hold {listing(gone)}, whose Pod is gone" if gone else "its Pods still live, the next rollout breaks it"
+    )
+    return say(
         "svc-selector-removed-stale-slices",
         case.subject,
         f"the selector was removed, and old slices are left behind; {state}",
         Evidence("selector", "<none>", f"service/{case.name} .spec.selector"),
-        Evidence("left behind", listing([piece.metadata.name for piece in case.slices]), f"endpointslices with label {MANAGED_BY}={CONTROLLER}"),
+        Evidence(
+            "left behind",
+            listing([piece.metadata.name for piece in case.slices]),
+            f"endpointslices labelled kubernetes.io/service-name={case.name}",
+        ),
         remedies=(_set_selector(case),),
     )
 
 
+def _still_lives(view: EndpointView, pods: Mapping[str, Pod]) -> bool:
+    """Whether the Pod that the address was given to has it still; another may have it by now."""
+    owners = [pods[view.pod]] if view.pod in pods else [] if view.pod else list(pods.values())
+    return any(view.address in pod_addresses(pod) for pod in owners)
+
+
 def _set_selector(case: Case) -> Remedy:
-    named = next((template for template in case.or_without(case.templates, []) if template.name == case.name and template.labels), None)
-    labels = selector_text(dict(named.labels)) if named else "KEY=VALUE"
-    return Remedy("give the Service the labels of its Pods", f"kubectl -n {case.namespace} set selector service {case.name} {labels}")
+    labels = _applied_selector(case) or _namesake_labels(case)
+    if not labels:
+        command = f"kubectl -n {case.namespace} get pods --show-labels"
+        return Remedy("see which labels its Pods have, then set them as its selector", command, changes_cluster=False)
+    command = f"kubectl -n {case.namespace} set selector service {case.name} {quote(selector_text(labels))}"
+    return Remedy("give the Service the labels of its Pods", command)
+
+
+def _applied_selector(case: Case) -> dict[str, str]:
+    """The selector as it was last applied by a file; {} where it was not, or had none."""
+    annotations = case.service.metadata.annotations or {}
+    try:
+        applied = json.loads(annotations.get("kubectl.kubernetes.io/last-applied-configuration", "{}"))
+        return {str(key): str(value) for key, value in applied["spec"]["selector"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _namesake_labels(case: Case) -> dict[str, str]:
+    templates = case.or_without(case.templates, [])
+    return next((template.own_labels for template in templates if template.name == case.name), {})

@@ -15,22 +15,36 @@ slice-partial-ready
     Confirm by hand    kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={name} -o yaml
     Fix                Whatever keeps these Pods from being ready.
     Not a fault when   The Pods that are not ready have just started, or a rollout is under way.
+
+slice-controller-lag
+    The EndpointSlices are not what the Pods say: a Pod that is ready for more than 30 s does not stand in them, or
+    they still send requests to a Pod that is gone or not ready.
+    Why it breaks      Only the EndpointSlice controller of kube-controller-manager writes them. While it is stopped or
+                       overloaded, new Pods get no requests and the addresses of old ones keep getting them.
+    Confirm by hand    kubectl -n {namespace} get endpointslices -l kubernetes.io/service-name={name} -o wide
+    Fix                Bring kube-controller-manager back: look at its Pod, its log and its lease in kube-system.
+    Not a fault when   The Pods changed a moment ago, or something else than the controller manages the slices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import Case
+from svcdoctor.case import SETTLING_SECONDS, Case, last_seen
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Stage, Status, Step, fail, passed, skipped, unknown, warn
-from svcdoctor.text import plural
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
+from svcdoctor.objects import EndpointSlice, Pod
+from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, desired_slices, is_ready
+from svcdoctor.text import duration, listing
+
+LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 
 CHECK = Check(
     step=Step.ENDPOINTS,
     codes={
         "slice-no-ready": Code(Stage.SLICES_AGREE, symptom=True),
         "slice-partial-ready": Code(Stage.SLICES_AGREE, symptom=True),
+        "slice-controller-lag": Code(Stage.SLICES_AGREE),
     },
     reads=(
         "endpointslices",
@@ -53,47 +67,157 @@ def run(case: Case) -> Iterator[Finding]:
     elif not case.selector and not case.endpoints:
         yield skipped(case.subject, "nobody writes endpoints for it")
     else:
-        yield _readiness(case)
+        lag = list(_lag(case))
+        yield from lag
+        yield from _readiness(case, lagging=bool(lag))
 
 
-def _readiness(case: Case) -> Finding:
+def _readiness(case: Case, *, lagging: bool) -> Iterator[Finding]:
     views = case.endpoints
     pods = case.or_without(lambda: case.live_pods, [])
     staying = {pod.metadata.name for pod in pods if not pod.metadata.deletion_timestamp}
     staying |= {view.pod or view.address for view in views if not view.terminating and (not view.pod or not pods)}
     ready = {view.pod or view.address for view in views if view.ready}
     total = len(staying | ready)
+    count = f"{len(ready)} of {total}"
     origin = f", {case.endpoints_origin}" if case.endpoints_origin else ""
     evidence = Evidence(
-        "ready",
-        f"{len(ready)} of {total}",
-        f"endpointslices labelled kubernetes.io/service-name={case.name} .endpoints[].conditions.ready",
+        "ready", count, f"endpointslices labelled kubernetes.io/service-name={case.name} .endpoints[].conditions.ready"
     )
     if len(ready) == total > 0:
-        return passed(case.subject, f"{total} of {total} ready{origin}", evidence)
-    starting = case.or_without(lambda: case.starting_pods, [])
-    late = staying - ready - set(starting)
-    if not ready and total and not late:
-        return unknown(
-            "unknown-settling",
+        yield passed(case.subject, f"{count} ready{origin}", evidence)
+        return
+    starting = {
+        *case.or_without(lambda: case.starting_pods, []),
+        *(pod.metadata.name for pod in pods if is_ready(pod) and _is_fresh(case, pod)),
+    }
+    late = staying - ready - starting
+    if ready and lagging:
+        return  # the slices count wrongly, which is said already
+    if ready and late:
+        yield warn("slice-partial-ready", case.subject, f"{count} ready{origin}", evidence)
+    elif ready:
+        yield passed(case.subject, f"{count} ready, {len(staying - ready)} starting{origin}", evidence)
+    elif case.is_deliberately_idle:
+        yield passed(case.subject, "no endpoint: scaled to zero until it is asked for", evidence)
+    elif late or not total:
+        yield _none_ready(case, f"no ready endpoint, {count}" if total else "no endpoint at all", origin, evidence)
+    # Else all of them have only started: pods_become_ready says so.
+
+
+def _none_ready(case: Case, message: str, origin: str, evidence: Evidence) -> Finding:
+    # kube-proxy falls back on endpoints that terminate and still serve (KEP-1669), until their grace period is over.
+    draining = {view.pod or view.address for view in case.endpoints if view.terminating and view.serving}
+    if draining:
+        return warn(
+            "slice-no-ready",
             case.subject,
-            f"no ready endpoint yet, 0 of {total}; {plural(len(starting), 'Pod')} just started",
+            f"{message}; still answered by {listing(sorted(draining))}, shutting down{origin}",
             evidence,
         )
-    if not ready and case.is_deliberately_idle:
-        return passed(case.subject, "no endpoint: scaled to zero until it is asked for", evidence)
-    if not ready:
-        draining = [view for view in views if view.terminating and view.serving]
-        message = f"no ready endpoint, 0 of {total}" if total else "no endpoint at all"
-        if draining:
-            # kube-proxy falls back on these (KEP-1669): requests are answered until the grace period is over.
-            return warn(
-                "slice-no-ready",
-                case.subject,
-                f"{message}; {len(draining)} that is shutting down still answers{origin}",
-                evidence,
-            )
-        return fail("slice-no-ready", case.subject, message + origin, evidence)
-    if not late:
-        return passed(case.subject, f"{len(ready)} of {total} ready, {len(starting)} starting{origin}", evidence)
-    return warn("slice-partial-ready", case.subject, f"{len(ready)} of {total} ready{origin}", evidence)
+    return fail("slice-no-ready", case.subject, message + origin, evidence)
+
+
+def _lag(case: Case) -> Iterator[Finding]:
+    """What the slices hold, compared with what the controller would make of the Pods as they are."""
+    if not case.selector or case.is_settling or case.endpoints_origin:
+        return
+    slices = [piece for piece in case.slices if (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER]
+    if len(slices) != len(case.slices) or any(_changed_just_now(case, piece) for piece in slices):
+        return
+    pods = {pod.metadata.name: pod for pod in case.pods}
+    wanted, held = _ready_addresses(desired_slices(case.service, case.pods)), _ready_addresses(slices)
+    absent = [
+        name
+        for name, addresses in wanted.items()
+        if addresses - held.get(name, set()) and not _is_fresh(case, pods[name])
+    ]
+    stale = [name for name, addresses in held.items() if addresses - wanted.get(name, set()) and _is_stale(case, name)]
+    if not absent and not stale:
+        return
+    right = any(addresses & wanted.get(name, set()) for name, addresses in held.items())
+    parts = [f"ready but missing: {listing(absent)}"] if absent else []
+    parts += [f"gone or not ready but still there: {listing(stale)}"] if stale else []
+    evidence = [
+        Evidence("ready since", f"{name}, {_since_ready(case, pods[name])}", f"pod/{name} .status.conditions Ready")
+        for name in absent[:1]
+    ]
+    evidence += [
+        Evidence(
+            "still sent to",
+            f"{name} {listing(sorted(address for address, _ in held[name]))}",
+            "endpointslices .endpoints[].targetRef",
+        )
+        for name in stale[:1]
+    ]
+    say = warn if right else fail
+    yield say(
+        "slice-controller-lag",
+        case.subject,
+        f"the EndpointSlices are behind the Pods; {'; '.join(parts)}",
+        *evidence,
+        Evidence("written by", CONTROLLER, f"endpointslices label {MANAGED_BY}"),
+        remedies=(
+            Remedy(
+                "see whether the controller manager runs",
+                "kubectl -n kube-system get pods -l component=kube-controller-manager",
+                changes_cluster=False,
+            ),
+            Remedy(
+                "see who leads, and since when",
+                "kubectl -n kube-system get lease kube-controller-manager -o yaml",
+                changes_cluster=False,
+            ),
+        ),
+        pods=(*absent, *stale),
+    )
+
+
+def _ready_addresses(slices: list[EndpointSlice]) -> dict[str, set[tuple[str, str]]]:
+    """By Pod, the addresses that requests are sent to, each with the uid of the Pod that it was given for."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for piece in slices:
+        for endpoint in piece.endpoints or ():
+            pod = endpoint.target_ref
+            if pod and pod.kind == "Pod" and not (endpoint.conditions and endpoint.conditions.ready is False):
+                found.setdefault(pod.name, set()).update(
+                    (address, pod.uid) for address in (endpoint.addresses or ())[:1]
+                )
+    return found
+
+
+def _is_fresh(case: Case, pod: Pod) -> bool:
+    """Whether the Pod became what it is so recently that the slices may not know yet."""
+    moments = [condition.last_transition_time for condition in pod.status.conditions or () if condition.type == "Ready"]
+    return any((case.seconds_since(moment) or 0.0) < SETTLING_SECONDS for moment in moments)
+
+
+def _since_ready(case: Case, pod: Pod) -> str:
+    moment = next(
+        (condition.last_transition_time for condition in pod.status.conditions or () if condition.type == "Ready"), None
+    )
+    return duration(case.seconds_since(moment) or 0.0)
+
+
+def _is_stale(case: Case, name: str) -> bool:
+    """Whether a Pod that should get no requests changed, or went, long enough ago."""
+    pod = case.listed("pods").get(name)
+    if pod is not None:
+        return not _is_fresh(case, pod) and case.age(pod) > SETTLING_SECONDS and not _is_leaving(case, pod)
+    events = case.or_without(lambda: case.events("Pod", name), [])
+    return not events or (case.seconds_since(last_seen(events[-1])) or 0.0) > SETTLING_SECONDS
+
+
+def _is_leaving(case: Case, pod: Pod) -> bool:
+    """Deleted so recently: the API server writes down when the grace period ends, not when it began."""
+    if not pod.metadata.deletion_timestamp:
+        return False
+    ends = case.seconds_since(pod.metadata.deletion_timestamp) or 0.0
+    return ends + (pod.metadata.deletion_grace_period_seconds or 0) < SETTLING_SECONDS
+
+
+def _changed_just_now(case: Case, piece: EndpointSlice) -> bool:
+    """The controller wrote the slice a moment ago: it is at work, and what differs is still on its way."""
+    moment = (piece.metadata.annotations or {}).get(LAST_CHANGE)
+    seconds = case.seconds_since(moment)
+    return (seconds is not None and seconds < SETTLING_SECONDS) or case.age(piece) < SETTLING_SECONDS

@@ -230,7 +230,9 @@ def _summary(diagnosis: Diagnosis, style: Style) -> list[str]:
     lines = [line]
     if diagnosis.unreadable:
         names = listing([f"{item.resource} {item.namespace}/{item.name}" for item in diagnosis.unreadable])
-        lines.append(f"{plural(len(diagnosis.unreadable), 'object')} could not be decoded and were left out: {names}")
+        number = len(diagnosis.unreadable)
+        were = "was" if number == 1 else "were"
+        lines.append(f"{plural(number, 'object')} could not be decoded and {were} left out: {names}")
     return lines
 
 

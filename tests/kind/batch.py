@@ -188,6 +188,8 @@ class Batch:
             pending = [one for one in pending if not one.met and not one.error and waited < one.case.live.wait]
             if pending:
                 time.sleep(SECONDS_BETWEEN_ROUNDS)
+        # What held early must hold still: an alarm that comes late would be false all the same.
+        self._look([one for one in self.outcomes.values() if one.met], services)
 
     def _look(self, pending: list[Outcome], services: dict[str, set[str]]) -> None:
         """One round: a run of svcdoctor for all cases, and one more for each that asks for other arguments."""

@@ -1,0 +1,175 @@
+"""Do the Pods of this workload ask the cluster's DNS server?
+
+dns-policy-default
+    The workload has dnsPolicy Default and names Services of the cluster.
+    Why it breaks      Default means the resolv.conf of the node: its name servers know nothing of cluster.local, and no
+                       search list leads there. Outside names resolve, names of Services are NXDOMAIN.
+    Confirm by hand    kubectl -n {namespace} exec {kind}/{name} -- cat /etc/resolv.conf
+    Fix                Set dnsPolicy to ClusterFirst, or remove it: ClusterFirst is what Pods get without one.
+    Not a fault when   The name servers of the node forward the cluster's zone to CoreDNS and full names are used.
+
+dns-policy-none-bad-nameserver
+    The workload has dnsPolicy None, and what its dnsConfig gives instead cannot resolve the Services it names.
+    Why it breaks      With None the Pod has only what dnsConfig says. A name server outside of the cluster does not
+                       know cluster.local; without searches, short names (cart, cart.shop) are not completed.
+    Confirm by hand    kubectl -n {namespace} get {kind} {name} -o jsonpath='{.spec.template.spec.dnsConfig}'
+    Fix                Set dnsPolicy to ClusterFirst and keep in dnsConfig only what comes on top of it.
+    Not a fault when   That name server forwards the cluster's zone to CoreDNS.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import shlex
+from collections.abc import Iterator
+
+from svcdoctor.callers import Reference
+from svcdoctor.case import ClientCase
+from svcdoctor.check import Check, Code
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed
+from svcdoctor.text import listing, plural
+
+CHECK = Check(
+    step=Step.DNS,
+    codes={
+        "dns-policy-default": Code(Stage.DNS, settles=False),
+        "dns-policy-none-bad-nameserver": Code(Stage.DNS, settles=False),
+    },
+    reads=("services", "pods", "endpointslices", "configmaps", "namespaces"),
+    about="client",
+)
+
+
+def run(case: ClientCase) -> Iterator[Finding]:
+    policy = case.template.spec.dns_policy
+    if policy not in ("Default", "None") or case.namespace == "kube-system" or case.is_idle:
+        return
+    named = [reference for reference in case.references if _is_there(case, reference)]
+    if policy == "Default":
+        yield from _node_resolver(case, named)
+    else:
+        yield from _own_resolver(case, named)
+
+
+def _is_there(case: ClientCase, reference: Reference) -> bool:
+    """Whether the name is one of the cluster: a full one says so itself, a short one only if the Service exists."""
+    if not reference.is_short and reference.certain:
+        return True
+    return reference.service in case.or_without(lambda: case.listed("services", reference.namespace), {})
+
+
+def _node_resolver(case: ClientCase, named: list[Reference]) -> Iterator[Finding]:
+    evidence = Evidence("dnsPolicy", "Default", f"{case.template.ref} {_path(case)}.dnsPolicy")
+    if not named:
+        message = "dnsPolicy Default: names of Services do not resolve in its Pods; none is known to be used"
+        yield note("dns-policy-default", case.subject, message, evidence)
+        return
+    yield fail(
+        "dns-policy-default",
+        case.subject,
+        f"dnsPolicy Default asks the name servers of the node, which do not know {_names(named)}",
+        evidence,
+        *_uses(named),
+        remedies=_cluster_first(case),
+    )
+
+
+def _own_resolver(case: ClientCase, named: list[Reference]) -> Iterator[Finding]:
+    config = case.template.spec.dns_config
+    servers = (config.nameservers if config else None) or []
+    searches = (config.searches if config else None) or []
+    here = f"{case.template.ref} {_path(case)}"
+    seen = Evidence("nameservers", listing(servers) or "<none>", f"{here}.dnsConfig.nameservers")
+    if not servers:
+        return
+    if not named:
+        message = (
+            f"dnsPolicy None with {plural(len(servers), 'name server')} of its own; no Service is known to be used"
+        )
+        yield note("dns-policy-none-bad-nameserver", case.subject, message, seen)
+        return
+    dns = case.kube_dns()
+    if dns is None:
+        return
+    short = [reference for reference in named if reference.is_short and _needs_search(reference, case.zone)]
+    cluster_ips = [address for address in dns.spec.cluster_ips or [dns.spec.cluster_ip or ""] if address]
+    if not any(_may_know_the_cluster(case, server, cluster_ips) for server in servers):
+        yield fail(
+            "dns-policy-none-bad-nameserver",
+            case.subject,
+            f"dnsPolicy None asks {listing(servers)} for {_names(named)}, not the DNS of the cluster",
+            seen,
+            Evidence("cluster DNS", listing(cluster_ips), "service/kube-dns in kube-system .spec.clusterIPs"),
+            Evidence("unless", f"{listing(servers)} forwards {case.zone} to the cluster", "not visible in objects"),
+            *_uses(named),
+            remedies=_cluster_first(case),
+            inferred=True,
+        )
+    elif short and not any(search.rstrip(".").endswith(case.zone) for search in searches):
+        yield fail(
+            "dns-policy-none-bad-nameserver",
+            case.subject,
+            f"dnsPolicy None without a search list for {case.zone}: {_names(short)} is not completed to a full name",
+            Evidence("searches", listing(searches) or "<none>", f"{here}.dnsConfig.searches"),
+            *_uses(short),
+            remedies=_cluster_first(case),
+        )
+    else:
+        yield passed(case.subject, f"dnsPolicy None, and {listing(servers)} knows the names of the cluster", seen)
+
+
+def _needs_search(reference: Reference, zone: str) -> bool:
+    return not reference.host.rstrip(".").endswith(f".svc.{zone}")
+
+
+def _may_know_the_cluster(case: ClientCase, server: str, cluster_ips: list[str]) -> bool:
+    """kube-dns itself, CoreDNS, a resolver on the node or in the Pod, or any other Service that takes DNS queries."""
+    try:
+        address = ipaddress.ip_address(server)
+    except ValueError:
+        return True
+    if server in cluster_ips or address.is_link_local or address.is_loopback:
+        return True
+    dns = case.or_without(case.cluster_dns, None)
+    if dns and server in dns.addresses:
+        return True
+    services, _ = case.everywhere("services")
+    return any(
+        server in (service.spec.cluster_ips or [service.spec.cluster_ip])
+        and any(port.port == 53 for port in service.spec.ports or ())
+        for service in services
+    )
+
+
+def _names(named: list[Reference]) -> str:
+    return listing(list(dict.fromkeys(reference.host for reference in named)))
+
+
+def _uses(named: list[Reference]) -> list[Evidence]:
+    return [Evidence("names", reference.host, reference.source) for reference in named[:3]]
+
+
+def _path(case: ClientCase) -> str:
+    match case.template.kind:
+        case "Pod":
+            return ".spec"
+        case "CronJob":
+            return ".spec.jobTemplate.spec.template.spec"
+    return ".spec.template.spec"
+
+
+def _cluster_first(case: ClientCase) -> tuple[Remedy, ...]:
+    kind, name = case.template.kind, case.template.name
+    if kind in ("Pod", "Job"):
+        # Neither lets its Pod spec be changed.
+        command = f"kubectl -n {case.namespace} get {kind.lower()} {name} -o yaml"
+        return (Remedy(f"create the {kind} again with dnsPolicy ClusterFirst, from", command, changes_cluster=False),)
+    patch: object = {"dnsPolicy": "ClusterFirst"}
+    if case.template.spec.dns_policy == "None":
+        patch = {"dnsPolicy": "ClusterFirst", "dnsConfig": None}
+    for field in reversed(_path(case).strip(".").split(".")):
+        patch = {field: patch}
+    text = shlex.quote(json.dumps(patch, separators=(",", ":")))
+    command = f"kubectl -n {case.namespace} patch {kind.lower()} {name} -p {text}"
+    return (Remedy("let its Pods ask the cluster's DNS", command),)

@@ -1,0 +1,351 @@
+"""Does the name of the Service resolve, and to its own address?
+
+dns-corefile-override
+    CoreDNS answers the Service's name with something else than the Service, or not at all.
+    Why it breaks      A rule of the Corefile sees the query before the kubernetes plugin (acl, rewrite, template and
+                       hosts come first, whatever the order of the lines; so does a server block for a longer zone), or
+                       an option of the kubernetes plugin (namespaces, labels, namespace_labels, noendpoints) hides the
+                       Service. Callers get NXDOMAIN or another address while everything behind the name is healthy.
+    Confirm by hand    kubectl -n kube-system get configmap coredns -o yaml
+    Fix                Take the rule out, or narrow it; CoreDNS reads its configuration again within two minutes.
+    Not a fault when   The rule is meant: a name that is moved to another Service on purpose.
+
+dns-corefile-zone-wrong
+    CoreDNS serves the cluster's names in another zone than the one that Pods search.
+    Why it breaks      The kubelet writes its clusterDomain into the search list of each Pod; the kubernetes plugin
+                       answers only for the zones on its line. Where the two differ, cart and cart.shop are completed
+                       to names that nobody serves: NXDOMAIN for every Service.
+    Confirm by hand    kubectl -n {namespace} exec POD -- cat /etc/resolv.conf
+    Fix                Name the kubelet's clusterDomain on the kubernetes line of the Corefile.
+    Not a fault when   Callers use full names in the zone that CoreDNS serves.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from svcdoctor.case import Case
+from svcdoctor.check import Check, Code
+from svcdoctor.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown
+from svcdoctor.lookup import Lookup, Lookups
+from svcdoctor.text import duration, listing, plural
+
+CHECK = Check(
+    step=Step.DNS,
+    codes={
+        "dns-corefile-override": Code(Stage.DNS),
+        "dns-corefile-zone-wrong": Code(Stage.DNS, settles=False),
+    },
+    reads=("services", "endpointslices", "pods", "configmaps", "namespaces"),
+)
+CONTROL = "kubernetes.default"
+ABSENT = ("nxdomain", "nodata")
+CACHED_SECONDS = 60.0  # a new Service may be denied this long: 30 s to be seen, 30 s in a cache that was asked before
+CHURN_SECONDS = 60.0
+TRUNCATED = 30  # addresses beyond which an answer over UDP may be a part
+
+
+class Asked(NamedTuple):
+    """What became of the name's three forms."""
+
+    said: Lookups
+    answers: list[Lookup]
+    wrong: list[Lookup]
+
+    @property
+    def full(self) -> Lookup:
+        """The answer for the absolute name, which no search list has a part in; else for what comes nearest."""
+        return next((answer for answer in self.answers if answer.name.endswith(".")), self.answers[-1])
+
+    @property
+    def where(self) -> str:
+        tool = self.said.vantage.tool
+        return self.said.vantage.text + (f" with {tool}" if tool and self.said.vantage.kind == "exec" else "")
+
+
+def run(case: Case) -> Iterator[Finding]:
+    if not case.is_probed:
+        rule = case.or_without(lambda: _rule(case, _types(case)), None)
+        yield _overridden(case, rule, None) if rule else skipped(case.subject, "probes are off (--no-probe)")
+        return
+    said = case.dns
+    answers = [answer for form in _forms(case) if said and (answer := said.answer(form)) and not answer.from_hosts]
+    if said is None or said.unavailable or not answers:
+        yield _nobody_asked(case, said)
+        return
+    asked = Asked(said, answers, [answer for answer in answers if not _is_right(case, answer)])
+    if not asked.wrong:
+        yield _resolves(case, asked)
+    elif _has_no_records(case, asked):
+        yield skipped(case.subject, "a headless Service without a ready endpoint has no records")
+    elif hidden := _is_ignored(case, asked):
+        yield skipped(case.subject, f"CoreDNS hides Services without a ready endpoint ({hidden})")
+    elif asked.full in asked.wrong:
+        yield _full_name_fails(case, asked, asked.full)
+    else:
+        yield _short_name_fails(case, asked)
+
+
+def _forms(case: Case) -> tuple[str, str, str]:
+    return case.name, f"{case.name}.{case.namespace}", f"{case.fqdn}."
+
+
+def _types(case: Case) -> tuple[str, ...]:
+    return ("AAAA",) if case.cluster_ips and ":" in case.cluster_ips[0] else ("A",)
+
+
+# --- is an answer right -------------------------------------------------------------------------------------------
+
+
+def _is_right(case: Case, answer: Lookup) -> bool:
+    if not answer.answered:
+        return False
+    if case.is_external_name:
+        return True
+    told = {_normal(address) for address in answer.addresses}
+    if case.is_headless:
+        return _is_right_headless(case, told)
+    return bool(told) and told <= {_normal(address) for address in case.cluster_ips}
+
+
+def _is_right_headless(case: Case, told: set[str]) -> bool:
+    """One known address will do: Pods come and go while we ask, and caches and truncation leave some out."""
+    known = {_normal(address) for view in case.endpoints for address in view.endpoint.addresses or ()}
+    if told & known or len(known) > TRUNCATED:
+        return True
+    ages = [case.age(pod) for pod in case.pods]
+    changes = [
+        case.seconds_since(condition.last_transition_time)
+        for pod in case.pods
+        for condition in pod.status.conditions or ()
+    ]
+    recent = [seconds for seconds in (*ages, *changes) if seconds is not None and seconds < CHURN_SECONDS]
+    return bool(recent) or not known
+
+
+def _normal(address: str) -> str:
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address
+
+
+def _has_no_records(case: Case, asked: Asked) -> bool:
+    # The full name only: what a search list makes of the others may end at a server outside that does not answer.
+    return case.is_headless and asked.full.outcome in ABSENT and not case.ready_endpoints
+
+
+def _is_ignored(case: Case, asked: Asked) -> str:
+    """Where the Corefile denies records to Services without endpoints, if this is one: a fault told elsewhere."""
+    if case.is_external_name or asked.full.outcome not in ABSENT or case.ready_endpoints:
+        return ""
+    option = ignores_empty_services(case.or_without(case.corefile, []))
+    return f"{option.text}, {option.where}" if option else ""
+
+
+def _resolves(case: Case, asked: Asked) -> Finding:
+    vantage = asked.said.vantage
+    *names, last = dict.fromkeys(answer.name.rstrip(".") for answer in asked.answers)
+    shown = f"{', '.join(names)} and {last}" if names else last
+    target = asked.full.canonical.rstrip(".") or listing(asked.full.addresses)
+    evidence = [Evidence("not seen", vantage.blind_spot, vantage.text)] if vantage.blind_spot else []
+    return passed(case.subject, f"{shown} -> {target}, {asked.where}", *evidence)
+
+
+# --- why it is not ------------------------------------------------------------------------------------------------
+
+
+def _rule(case: Case, types: tuple[str, ...]) -> Capture | None:
+    """What in CoreDNS's configuration takes this name."""
+    namespaces = case.or_without(lambda: case.listed("namespaces", ""), {})
+    namespace = namespaces.get(case.namespace)
+    labels = None if namespace is None else namespace.metadata.labels or {}
+    target = Target(case.fqdn, case.namespace, case.service.metadata.labels or {}, labels, case.is_headless)
+    return capture(case.corefile(), target, types, case.corefile_imports())
+
+
+def _full_name_fails(case: Case, asked: Asked, answer: Lookup) -> Finding:
+    outage = case.dns_outage()
+    if outage and not asked.said.any_answered:
+        message = f"no name resolves, {asked.where}: {answer.outcome}"
+        return unknown("unknown-timeout", case.subject, message, because=outage)
+    rule = case.or_without(lambda: _rule(case, ("A", "AAAA")), None)
+    if rule:
+        return _overridden(case, rule, asked)
+    control = asked.said.answer(CONTROL)
+    if control is not None and not control.answered:
+        return _nothing_resolves(case, asked, control)
+    if case.is_external_name:
+        return skipped(
+            case.subject, f"its target {case.spec.external_name} does not resolve, {asked.where}: {answer.outcome}"
+        )
+    if answer.answered or answer.outcome in ABSENT:
+        age = case.age(case.service)
+        if age >= CACHED_SECONDS:
+            return _unexplained(case, asked, answer)
+        message = f"created {duration(age)} ago; its name {_what(case, answer)} yet, {asked.where}"
+        return unknown("unknown-settling", case.subject, message)
+    detail = f" ({answer.detail})" if answer.detail else ""
+    message = f"{_bare(answer)}: {answer.outcome}{detail}, {asked.where}; {CONTROL} resolves"
+    return unknown("unknown-timeout", case.subject, message, _seen(asked, answer), remedies=(_again(asked, answer),))
+
+
+def _short_name_fails(case: Case, asked: Asked) -> Finding:
+    """The server answers the full name: what is wrong with the others is the search list, or what it leads to."""
+    first = asked.wrong[0]
+    searches = [search.rstrip(".") for search in asked.said.resolv_conf.searches] if asked.said.resolv_conf else []
+    home = f"{case.namespace}.svc."
+    if searches and f"{home}{case.zone}" not in searches:
+        evidence = Evidence("searches", listing(searches), f"resolv.conf, {asked.said.vantage.text}")
+        searched = next((search.removeprefix(home) for search in searches if search.startswith(home)), "")
+        if searched and asked.said.vantage.kind == "exec":
+            return _other_zone(case, asked, first, searched, evidence)
+        message = (
+            f"{_bare(asked.full)} -> {listing(asked.full.addresses)}, {asked.where}, which has no search list for it"
+        )
+        return passed(case.subject, message, evidence)
+    message = f"{_bare(first)} {_what(case, first)}, though {_bare(asked.full)} is right, {asked.where}"
+    if not first.answered:
+        return unknown("unknown-timeout", case.subject, message, _seen(asked, first), remedies=(_again(asked, first),))
+    return fail(
+        "dns-corefile-override",
+        case.subject,
+        message,
+        _seen(asked, first),
+        Evidence("may also be", "a search domain that answers every name", f"resolv.conf, {asked.said.vantage.text}"),
+        remedies=(_again(asked, first),),
+        inferred=True,
+    )
+
+
+def _other_zone(case: Case, asked: Asked, answer: Lookup, searched: str, searches: Evidence) -> Finding:
+    """A Pod is sent to a zone by its kubelet; CoreDNS serves another."""
+    served = listing(cluster_zones(case.corefile()))
+    return fail(
+        "dns-corefile-zone-wrong",
+        case.subject,
+        f"{_bare(answer)} {_what(case, answer)}: Pods search {searched}, and CoreDNS serves {served}",
+        searches,
+        Evidence("served", served, "configmap/coredns in kube-system, kubernetes line of the Corefile"),
+        _seen(asked, answer),
+        remedies=(Remedy(f"serve {searched} too", "kubectl -n kube-system edit configmap coredns"),),
+    )
+
+
+def _bare(answer: Lookup) -> str:
+    return answer.name.rstrip(".")
+
+
+def _what(case: Case, answer: Lookup) -> str:
+    """What became of a name, in the words of a sentence."""
+    if answer.answered:
+        meant = f"instead of {listing(case.cluster_ips)}" if case.cluster_ips else "which none of its Pods has"
+        return f"resolves to {listing(answer.addresses) or answer.canonical} {meant}"
+    outcomes = {
+        "nxdomain": "does not exist (NXDOMAIN)",
+        "nodata": "has no address",
+        "timeout": "is not answered in time",
+    }
+    return outcomes.get(answer.outcome, f"does not resolve ({answer.outcome.upper()})")
+
+
+def _seen(asked: Asked, answer: Lookup) -> Evidence:
+    found = listing(answer.addresses) if answer.answered else answer.outcome.upper()
+    return Evidence(f"asked for {_bare(answer)}", found, asked.where)
+
+
+def _again(asked: Asked, answer: Lookup) -> Remedy:
+    return Remedy("ask once more", asked.said.command(answer.name), changes_cluster=False)
+
+
+def _truth(case: Case) -> Evidence:
+    if case.cluster_ips:
+        return Evidence("the Service has", listing(case.cluster_ips), f"service/{case.name} .spec.clusterIPs")
+    if case.is_external_name:
+        return Evidence("the Service has", case.spec.external_name or "", f"service/{case.name} .spec.externalName")
+    addresses = plural(len(case.ready_endpoints), "ready address", "ready addresses")
+    return Evidence("the Service has", addresses, f"endpointslices labelled kubernetes.io/service-name={case.name}")
+
+
+def _overridden(case: Case, rule: Capture, asked: Asked | None) -> Finding:
+    custom = rule.where.partition(" line ")[0] != DEFAULT_FILE
+    config = "coredns-custom" if custom else "coredns"
+    edit = Remedy(f"take out or narrow {rule.where}", f"kubectl -n kube-system edit configmap {config}")
+    reload = Remedy("make CoreDNS read it at once", "kubectl -n kube-system rollout restart deployment coredns")
+    evidence = [Evidence("rule", rule.rule, f"configmap/{config} in kube-system, {rule.where}")]
+    if asked:
+        evidence += [_seen(asked, asked.full), _truth(case)]
+        message = f"{case.fqdn} {_what(case, asked.full)}: {rule.where} {rule.effect}"
+    else:
+        evidence += [_truth(case), Evidence("unless", "CoreDNS has not read this rule", "no name was looked up")]
+        message = f"{case.fqdn} is taken from the Service: {rule.where} {rule.effect}"
+    return fail(
+        "dns-corefile-override", case.subject, message, *evidence, remedies=(edit, reload), inferred=asked is None
+    )
+
+
+def _unexplained(case: Case, asked: Asked, answer: Lookup) -> Finding:
+    readable = case.or_without(case.corefile, None) is not None
+    read = "no line of the Corefile explains it" if readable else "the Corefile may not be read"
+    return fail(
+        "dns-corefile-override",
+        case.subject,
+        f"{_bare(answer)} {_what(case, answer)}, while {CONTROL} resolves, {asked.where}; {read}",
+        _seen(asked, answer),
+        _truth(case),
+        Evidence(
+            "may also be", "CoreDNS that does not see new objects (its rights, a stale replica)", "log of CoreDNS"
+        ),
+        remedies=(
+            _again(asked, answer),
+            Remedy(
+                "read what CoreDNS complains of",
+                "kubectl -n kube-system logs -l k8s-app=kube-dns --tail=20",
+                changes_cluster=False,
+            ),
+        ),
+        inferred=True,
+    )
+
+
+def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
+    """The Pod that was asked resolves nothing at all: that says nothing of this Service."""
+    config = asked.said.resolv_conf
+    dns = case.or_without(case.kube_dns, None)
+    servers = list(config.nameservers) if config else []
+    evidence = [_seen(asked, control)]
+    if servers:
+        own = f"; kube-dns is {dns.spec.cluster_ip}" if dns else ""
+        evidence.append(Evidence("nameservers", listing(servers) + own, f"resolv.conf, {asked.said.vantage.text}"))
+    return unknown(
+        "unknown-timeout",
+        case.subject,
+        f"no name resolves, not even {CONTROL}, {asked.where}: not the Service, but the way from there to DNS"
+        " (NetworkPolicy, dnsPolicy, node)",
+        *evidence,
+        remedies=(_again(asked, control),),
+    )
+
+
+def _nobody_asked(case: Case, said: Lookups | None) -> Finding:
+    """No lookup could be made here, which is not the Service's fault."""
+    outage = case.dns_outage()
+    reason = said.unavailable if said else ""
+    detail = said.detail if said else ""
+    if reason == "forbidden":
+        rights = "create pods/exec or create pods/portforward"
+        needs = Evidence("needs", rights, f"API group core, in namespace {case.namespace}")
+        ask = Remedy("ask for the rights of a diagnosis", f"svcdoctor rbac -n {case.namespace}", changes_cluster=False)
+        message = f"names cannot be looked up in namespace {case.namespace} (forbidden)"
+        return unknown("unknown-forbidden", case.subject, message, needs, remedies=(ask,), because=outage)
+    if reason in ("timeout", "error"):
+        message = f"names could not be looked up in namespace {case.namespace} ({detail or reason})"
+        return unknown("unknown-timeout", case.subject, message, because=outage)
+    message = f"names could not be looked up in namespace {case.namespace}: {detail or 'no Pod to ask from'}"
+    try_it = f"run dns-test --rm -it --restart=Never --image=busybox:1.36 -- nslookup {case.fqdn}"
+    remedy = Remedy("look it up from a Pod of its own", f"kubectl -n {case.namespace} {try_it}")
+    remedies = () if outage else (remedy,)
+    return unknown("unknown-no-probe-pod", case.subject, message, remedies=remedies, because=outage)

@@ -1,0 +1,394 @@
+"""Do the Pods serve the port that the Service sends to?
+
+port-target-unlistened
+    The targetPort is declared, probed and mentioned nowhere in the Pods, which serve another port that no Service uses.
+    Why it breaks      kube-proxy forwards to the number as it is given, and never asks whether somebody listens: every
+                       connection is refused by the Pod itself, although all endpoints are ready.
+    Confirm by hand    kubectl -n {namespace} exec POD -- cat /proc/net/tcp /proc/net/tcp6
+                       Listening ports have state 0A; numbers are hexadecimal (8080 is 1F90).
+    Fix                Set the targetPort to the port that the program listens on.
+    Not a fault when   The program listens on it without declaring it: declaring ports is optional. So this is inferred,
+                       and only said where a declared port is left unused or a passing probe uses another one.
+
+port-target-swapped
+    The Service's port is the one that the containers declare, and its targetPort is the one that clients expect.
+    Why it breaks      `port` is what clients dial, `targetPort` is where the Pods listen. Written the wrong way round,
+                       connections to the Service go to a port of the Pods that nobody listens on.
+    Confirm by hand    kubectl -n {namespace} describe service {name}
+    Fix                Exchange the two, or send to the declared port.
+    Not a fault when   The containers declare the targetPort too.
+
+port-protocol-mismatch
+    The containers declare the number for another protocol than the Service port has.
+    Why it breaks      TCP and UDP ports are apart. A Service port without `protocol` is TCP: packets of a UDP client
+                       reach nothing, and TCP connections are refused.
+    Confirm by hand    kubectl -n {namespace} get pods -o jsonpath='{.items[*].spec.containers[*].ports}'
+    Fix                Set the Service port's protocol to the declared one.
+    Not a fault when   The number is declared, or used by the Service, for both protocols.
+
+port-headless-no-translation
+    The Service is headless, and one of its ports has another number than its targetPort.
+    Why it breaks      Names of a headless Service resolve to the Pods themselves. No proxy stands between, so nothing
+                       turns the port into the targetPort: connections to the port are refused.
+    Confirm by hand    kubectl -n {namespace} get service {name} -o yaml
+    Fix                Give both the same number, and let clients dial that.
+    Not a fault when   Clients take the number from SRV records, or the Pods listen on the port as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from svcdoctor.case import Backend, Case
+from svcdoctor.check import Check, Code
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
+from svcdoctor.objects import Container, ContainerPort, Probe, ServicePort
+from svcdoctor.reconcile import is_ready, serving_containers
+from svcdoctor.template import matches
+from svcdoctor.text import listing, patch_command
+
+CHECK = Check(
+    step=Step.DESCRIBE,
+    codes={
+        "port-target-unlistened": Code(Stage.LISTENING, settles=False),
+        "port-target-swapped": Code(Stage.LISTENING, settles=False),
+        "port-protocol-mismatch": Code(Stage.PROTOCOL, settles=False),
+        "port-headless-no-translation": Code(Stage.LISTENING, settles=False),
+    },
+    reads=(
+        "services",
+        "pods",
+        "deployments",
+        "statefulsets",
+        "daemonsets",
+        "replicasets",
+        "jobs",
+        "cronjobs",
+    ),
+)
+
+# Containers that a mesh puts into Pods of others: their ports say nothing of the program.
+PROXIES = ("istio-proxy", "linkerd-proxy", "queue-proxy", "consul-dataplane", "kuma-sidecar", "envoy-sidecar")
+# Ports beside the one a program is there for. Their owners often leave one kind declared and the other not.
+BESIDE = re.compile(
+    r"(^|[-_.])(metrics?|prom(etheus)?|telemetry|monitoring|admin|debug|jmx|health(z|check)?|probes?|liveness|readiness"
+    r"|management|mgmt|status|pprof|profiling|gossip|peers?|cluster|raft|serf|epmd)($|[-_.])"
+)
+DEDICATED_PROBE = re.compile(r"health|ready|live|actuator|ping|status|metrics", re.IGNORECASE)
+FRONT_PORTS = (80, 443)
+
+
+class Elsewhere(NamedTuple):
+    """Where a backend serves, instead of on the targetPort."""
+
+    backend: Backend
+    container: Container
+    number: int
+    declared: bool
+    probed: bool
+
+
+def run(case: Case) -> Iterator[Finding]:
+    if case.is_external_name or not case.selector:
+        yield skipped(case.subject, "no selector, so no Pods to compare ports with")
+        return
+    if not case.ports:
+        yield skipped(case.subject, "the Service has no ports")
+        return
+    if not case.backing:
+        yield skipped(case.subject, "no Pod and no workload to compare ports with")
+        return
+    faults = [finding for index, port in enumerate(case.ports) if (finding := _judge(case, index, port))]
+    yield from faults
+    served = [said for port in case.ports if (said := _served(case, port))]
+    if served and not faults:
+        yield passed(case.subject, listing(served))
+
+
+def _judge(case: Case, index: int, port: ServicePort) -> Finding | None:
+    numbers = {case.target_of(port, backend.spec) for backend in case.backing}
+    if None in numbers:  # a name that does not resolve: ports_resolve_on_pods says so
+        return None
+    if case.is_headless:
+        return _untranslated(case, index, port)
+    if isinstance(port.target_port, str):  # a name that resolves is declared, with its protocol
+        return None
+    number = port.target_port or port.port
+    if other := _only_protocol(case, port, number):
+        return _other_protocol(case, index, port, number, other)
+    elsewhere = [_elsewhere(case, port, number, backend) for backend in case.backing]
+    sure = [place for place in elsewhere if place]
+    if port.protocol != "TCP" or len(sure) < len(elsewhere):
+        return None
+    swapped = number in FRONT_PORTS and all(_declares(place.backend, port.port, "TCP") for place in sure)
+    return _swapped(case, index, port, number, sure) if swapped else _unlistened(case, index, port, number, sure)
+
+
+def _served(case: Case, port: ServicePort) -> str:
+    """What is good about a port, in a few words; "" for one that does not resolve."""
+    backend = case.backing[0]
+    number = case.target_of(port, backend.spec)
+    if number is None:
+        return ""
+    for container, declared in _ports(backend):
+        if declared.container_port == number and declared.protocol == port.protocol:
+            if isinstance(port.target_port, str):
+                return f"targetPort {port.target_port} is port {number} of container {container.name}"
+            return f"targetPort {number} is declared by container {container.name}"
+    return f"targetPort {number} is not declared by any container, which is optional"
+
+
+# --- what the Pods tell of their ports ---------------------------------------------------------------------------
+
+
+def _ports(backend: Backend) -> list[tuple[Container, ContainerPort]]:
+    return [(container, port) for container in serving_containers(backend.spec) for port in container.ports or []]
+
+
+def _declares(backend: Backend, number: int, protocol: str) -> bool:
+    return any(port.container_port == number and port.protocol == protocol for _, port in _ports(backend))
+
+
+def _probed_ports(container: Container) -> list[tuple[int, Probe]]:
+    """Ports that the container's probes dial, with the probe; names looked up among its own ports."""
+    found: list[tuple[int, Probe]] = []
+    for probe in (container.readiness_probe, container.liveness_probe, container.startup_probe):
+        action = probe and (probe.http_get or probe.tcp_socket or probe.grpc)
+        if not probe or not action:
+            continue
+        for declared in container.ports or []:
+            if declared.name == action.port:
+                found.append((declared.container_port, probe))
+        if isinstance(action.port, int):
+            found.append((action.port, probe))
+    return found
+
+
+def _mentions(container: Container, number: int) -> bool:
+    """Whether the container is told of the number as one to listen on: alone, after `=`, or after a local address."""
+    told = re.compile(rf"(?:^|[\s=,;'\"(\[/_]|(?:^|[\s=,'\"*\]/]|0\.0\.0\.0|127\.0\.0\.1|localhost):){number}(?![\d.])")
+    words = [*(container.command or []), *(container.args or [])]
+    words += [word for item in container.env or [] for word in (item.name, item.value or "")]
+    return any(told.search(word) for word in words)
+
+
+def _elsewhere(case: Case, port: ServicePort, number: int, backend: Backend) -> Elsewhere | None:
+    """The port that a backend serves instead of this number; None where it may well serve the number."""
+    containers = [container for container in serving_containers(backend.spec) if container.name not in PROXIES]
+    known = {declared.container_port for _, declared in _ports(backend)}
+    known |= {probed for container in containers for probed, _ in _probed_ports(container)}
+    if number in known or any(_mentions(container, number) for container in containers) or BESIDE.search(port.name):
+        return None
+    ready = any(is_ready(pod) for pod in backend.pods)
+    free = [
+        Elsewhere(
+            backend, container, declared.container_port, True, ready and _probes(container, declared.container_port)
+        )
+        for container in containers
+        for declared in container.ports or []
+        if declared.protocol == "TCP"
+        and not BESIDE.search(declared.name)
+        and declared.container_port not in _taken(case, port, backend)
+    ]
+    free.sort(key=lambda place: (not place.probed, place.number != port.port))
+    # A container that declares nothing may be the one that listens, unless another is known to serve.
+    if free and (free[0].probed or all(container.ports for container in containers)):
+        return free[0]
+    if ready and not any(container.ports for container in containers):
+        return _only_probed(case, port, backend, containers)
+    return None
+
+
+def _probes(container: Container, number: int) -> bool:
+    return any(probed == number for probed, _ in _probed_ports(container))
+
+
+def _only_probed(case: Case, port: ServicePort, backend: Backend, containers: list[Container]) -> Elsewhere | None:
+    """A lone container that declares nothing, and whose passing probes all dial one port: the program's own, unless the
+    probe looks like one that is served beside the program."""
+    if len(containers) != 1:
+        return None
+    probes = _probed_ports(containers[0])
+    numbers = {probed for probed, _ in probes}
+    if len(numbers) != 1 or numbers & _taken(case, port, backend):
+        return None
+    number = numbers.pop()
+    own = all(
+        probe.tcp_socket or (probe.http_get and not DEDICATED_PROBE.search(probe.http_get.path or "/"))
+        for _, probe in probes
+    )
+    return Elsewhere(backend, containers[0], number, False, True) if own or number == port.port else None
+
+
+def _taken(case: Case, port: ServicePort, backend: Backend) -> set[int]:
+    """Numbers that other Service ports send to, unless such a port is plainly the same one under another Service."""
+    others = [item for item in case.ports if item != port]
+    for service in case.listed("services").values():
+        if (
+            service.metadata.name != case.name
+            and service.spec.cluster_ip != "None"
+            and matches(service.spec.selector or {}, backend.labels)
+        ):
+            others += [
+                item
+                for item in service.spec.ports or []
+                if item.port != port.port and (not item.name or item.name != port.name)
+            ]
+    return {number for other in others if (number := case.target_of(other, backend.spec)) is not None}
+
+
+# --- a port that is not served -----------------------------------------------------------------------------------
+
+
+def _unlistened(case: Case, index: int, port: ServicePort, number: int, places: list[Elsewhere]) -> Finding:
+    return fail(
+        "port-target-unlistened",
+        case.subject,
+        f"targetPort {number} is no port that {places[0].backend.owner} is known to serve; {_place(places[0])}",
+        *_evidence(case, index, number, places),
+        remedies=(_send_to(case, index, places[0].number), *_look(case, places)),
+        inferred=True,
+        pods=_pods(places),
+    )
+
+
+def _swapped(case: Case, index: int, port: ServicePort, number: int, places: list[Elsewhere]) -> Finding:
+    remedies = [_send_to(case, index, port.port)]
+    if number not in {other.port for other in case.ports}:
+        exchange = _patch(case, {f"/spec/ports/{index}/port": number, f"/spec/ports/{index}/targetPort": port.port})
+        remedies.insert(0, Remedy(f"exchange the two, so that clients dial {number}", exchange))
+    return fail(
+        "port-target-swapped",
+        case.subject,
+        f"port {port.port} and targetPort {number} look exchanged: in {places[0].backend.owner}, {_place(places[0])}",
+        *_evidence(case, index, number, places),
+        remedies=(*remedies, *_look(case, places)),
+        inferred=True,
+        pods=_pods(places),
+    )
+
+
+def _place(place: Elsewhere) -> str:
+    declares = f"declares {_shown_ports(place.container)}" if place.declared else "declares no port"
+    probe = f", and its probe passes on {place.number}" if place.probed else ""
+    return f"container {place.container.name} {declares}{probe}"
+
+
+def _shown_ports(container: Container) -> str:
+    return listing(
+        [
+            f"{port.container_port}{'' if port.protocol == 'TCP' else '/' + port.protocol}"
+            for port in container.ports or []
+        ],
+        6,
+    )
+
+
+def _pods(places: list[Elsewhere]) -> tuple[str, ...]:
+    return tuple(pod.metadata.name for place in places for pod in place.backend.pods)
+
+
+def _evidence(case: Case, index: int, number: int, places: list[Elsewhere]) -> Iterator[Evidence]:
+    yield Evidence("targetPort", str(number), f"service/{case.name} .spec.ports[{index}].targetPort")
+    for place in places[:3]:
+        owner = f"{place.backend.owner} container {place.container.name}"
+        if place.declared:
+            yield Evidence("declared", _shown_ports(place.container), f"{owner} .ports")
+        if place.probed:
+            yield Evidence("probed", f"{place.number}, and the Pod is ready", f"{owner} probes")
+    yield Evidence("otherwise", f"a program may listen on {number} without declaring it", "declaring ports is optional")
+
+
+def _send_to(case: Case, index: int, number: int) -> Remedy:
+    return Remedy(f"send to port {number}", _patch(case, {f"/spec/ports/{index}/targetPort": number}))
+
+
+def _look(case: Case, places: list[Elsewhere]) -> Iterator[Remedy]:
+    for pod in _pods(places)[:1]:
+        command = (
+            f"kubectl -n {case.namespace} exec {pod} -c {places[0].container.name} -- cat /proc/net/tcp /proc/net/tcp6"
+        )
+        yield Remedy("see what it listens on (state 0A, ports in hexadecimal)", command, changes_cluster=False)
+
+
+def _patch(case: Case, changes: dict[str, int | str]) -> str:
+    patch = [{"op": "replace", "path": path, "value": value} for path, value in changes.items()]
+    return patch_command(case.namespace, f"service {case.name}", patch)
+
+
+# --- a port of another protocol ----------------------------------------------------------------------------------
+
+
+def _only_protocol(case: Case, port: ServicePort, number: int) -> str | None:
+    """The protocol that every backend declares the number for, where it is never the Service port's."""
+    declared = [
+        {item.protocol for _, item in _ports(backend) if item.container_port == number} for backend in case.backing
+    ]
+    common = set.intersection(*declared) if declared else set()
+    if not common or any(port.protocol in protocols for protocols in declared):
+        return None
+    # Both protocols through one Service, as DNS has it: the author knows that the program speaks both.
+    targets = {
+        other.protocol
+        for other in case.ports
+        for backend in case.backing
+        if case.target_of(other, backend.spec) == number
+    }
+    dialled = any(
+        probed == number
+        for backend in case.backing
+        for container in serving_containers(backend.spec)
+        for probed, _ in _probed_ports(container)
+    )
+    if len(targets) > 1 or (port.protocol == "TCP" and dialled):
+        return None
+    return min(common)
+
+
+def _other_protocol(case: Case, index: int, port: ServicePort, number: int, other: str) -> Finding:
+    owner, container = next(
+        (backend.owner, container)
+        for backend in case.backing
+        for container, item in _ports(backend)
+        if item.container_port == number
+    )
+    declared = f"container {container.name} of {owner} declares {number} only for {other}"
+    return fail(
+        "port-protocol-mismatch",
+        case.subject,
+        f"port {port.port} is {port.protocol}, and {declared}",
+        Evidence("protocol", port.protocol, f"service/{case.name} .spec.ports[{index}].protocol"),
+        Evidence("declared", _shown_ports(container), f"{owner} container {container.name} .ports"),
+        Evidence(
+            "otherwise",
+            f"a program may serve {number}/{port.protocol} without declaring it",
+            "declaring ports is optional",
+        ),
+        remedies=(Remedy(f"make the Service port {other}", _patch(case, {f"/spec/ports/{index}/protocol": other})),),
+        inferred=True,
+    )
+
+
+# --- a headless Service ------------------------------------------------------------------------------------------
+
+
+def _untranslated(case: Case, index: int, port: ServicePort) -> Finding | None:
+    numbers = sorted({number for spec in case.backends if (number := case.target_of(port, spec)) is not None})
+    if numbers == [port.port] or all(_declares(backend, port.port, port.protocol) for backend in case.backing):
+        return None
+    shown = listing([str(number) for number in numbers])
+    remedy = Remedy(f"make the port {numbers[0]} too", _patch(case, {f"/spec/ports/{index}/port": numbers[0]}))
+    return warn(
+        "port-headless-no-translation",
+        case.subject,
+        f"headless, so nothing turns port {port.port} into {shown}; names resolve to Pods, which serve {shown}",
+        Evidence("clusterIP", "None", f"service/{case.name} .spec.clusterIP"),
+        Evidence(
+            "port",
+            f"{port.port} -> {port.target_port if port.target_port is not None else port.port}",
+            f"service/{case.name} .spec.ports[{index}]",
+        ),
+        remedies=(remedy,) if len(numbers) == 1 else (),
+    )

@@ -1,0 +1,167 @@
+"""A Diagnosis that is kept up to date: only what a change may alter is judged again.
+
+The parts are those of diagnose.py, in its order; what each asked the World is noted (reads.py), so that after any
+changes the result is the one that a diagnosis of the whole World would give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar, cast
+
+from svcdoctor.diagnose import (
+    Scope,
+    Want,
+    absent_names,
+    assemble,
+    broken_parts,
+    callers_in,
+    diagnose_client,
+    diagnose_cluster,
+    diagnose_service,
+    services_in,
+)
+from svcdoctor.finding import Diagnosis, Finding, MissingName, ServiceDiagnosis, Status
+from svcdoctor.objects import Service
+from svcdoctor.reads import Asker
+from svcdoctor.template import Template
+from svcdoctor.world import World
+
+T = TypeVar("T")
+Name = tuple[str, str]
+
+SERVICES, CLUSTER, ABSENT, CALLERS = ("services",), ("cluster",), ("absent",), ("callers",)
+
+
+class Doctor:
+    """`wants` are the lists that checks asked for and nobody tried to read; `checking` the Services that wait for them.
+
+    While a Service waits, what is said of it is all that could be seen so far.
+    """
+
+    def __init__(self, world: World, scope: Scope) -> None:
+        self.world = world
+        self.scope = scope
+        self._reads = world.follow()
+        self._services: dict[Name, Service] = {}
+        self._diagnosed: dict[Name, ServiceDiagnosis] = {}
+        self._cluster: tuple[Finding, ...] = ()
+        self._broken: frozenset[str] = frozenset()
+        self._absent: list[MissingName] = []
+        self._callers: dict[Asker, Template] = {}
+        self._said: dict[Asker, list[Finding]] = {}
+        self._wants: dict[Asker, frozenset[Want]] = {}
+        self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
+
+    @property
+    def wants(self) -> frozenset[Want]:
+        return frozenset().union(*self._wants.values())
+
+    @property
+    def checking(self) -> frozenset[Name]:
+        return frozenset(cast(Name, asker[1:]) for asker in self._wants if asker[0] == "service")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to judge again, but for what waits for objects."""
+        return not any(self._is_ripe(asker) for asker in self._reads.stale)
+
+    def work(self) -> Iterator[None]:
+        """Judge again what is stale, a piece at a time: a caller may stop between any two."""
+        stale = self._reads.stale
+        if SERVICES in stale:
+            self._list_services()
+        if CLUSTER in stale:
+            self._cluster = self._judge(CLUSTER, lambda wants: diagnose_cluster(self.world, self.scope, wants))
+            broken = broken_parts(self._cluster)
+            if broken != self._broken:
+                self._broken = broken
+                stale.update(("service", *name) for name in self._services)
+            yield
+        if CALLERS in stale:
+            self._list_callers()
+            yield
+        if ABSENT in stale:
+            self._absent = self._judge(ABSENT, lambda wants: absent_names(self.world, self.scope, wants))
+        for asker in [asker for asker in stale if self._is_ripe(asker)]:
+            if asker[0] == "service":
+                self._judge_service(asker)
+            elif asker[0] == "client":
+                self._judge_client(asker)
+            yield
+
+    def diagnosis(self) -> Diagnosis:
+        """The report as it stands. A Service that says what it said before is the same object as before."""
+        services = [self._diagnosed[name] for name in self._services if name in self._diagnosed]
+        said = [(template, self._said[asker]) for asker, template in self._callers.items() if self._speaks(asker)]
+        return assemble(self.world, services, self._cluster, self._absent, said)
+
+    def _is_ripe(self, asker: Asker) -> bool:
+        """What waits for objects is judged again when all that it asked for is there, or refused."""
+        return all(
+            self.world.was_read(want.resource, want.namespace) or want in self.world.gaps
+            for want in self._wants.get(asker, ())
+        )
+
+    def _judge(self, asker: Asker, judge: Callable[[set[Want]], T]) -> T:
+        wants: set[Want] = set()
+        with self._reads.asking(asker):
+            result = judge(wants)
+        if wants:
+            self._wants[asker] = frozenset(wants)
+        else:
+            self._wants.pop(asker, None)
+        return result
+
+    def _judge_client(self, asker: Asker) -> None:
+        template = self._callers[asker]
+        self._said[asker] = self._judge(asker, lambda wants: diagnose_client(self.world, template, self.scope, wants))
+
+    def _judge_service(self, asker: Asker) -> None:
+        name = cast(Name, asker[1:])
+        service = self._services[name]
+
+        def judge(wants: set[Want]) -> ServiceDiagnosis:
+            self._reads.note(("object", "services", *name))
+            return diagnose_service(self.world, service, self.scope, self._broken, wants)
+
+        result = self._judge(asker, judge)
+        if result != self._diagnosed.get(name):
+            self._diagnosed[name] = result
+
+    def _list_services(self) -> None:
+        found = self._judge(SERVICES, lambda wants: services_in(self.world, self.scope, wants))
+        services = {(service.metadata.namespace, service.metadata.name): service for service in found}
+        for name in self._services.keys() - services.keys():
+            self._forget(("service", *name))
+            self._diagnosed.pop(name, None)
+        self._reads.stale.update(("service", *name) for name in services.keys() - self._services.keys())
+        self._services = services
+
+    def _list_callers(self) -> None:
+        found = self._judge(CALLERS, lambda wants: callers_in(self.world, self.scope, wants))
+        callers: dict[Asker, Template] = {
+            ("client", template.namespace, template.kind, template.name): template for template in found
+        }
+        for asker in self._callers.keys() - callers.keys():
+            self._forget(asker)
+            self._said.pop(asker, None)
+        # A template is no answer of the World's that could be noted: it comes with the list.
+        self._reads.stale.update(
+            asker
+            for asker, template in callers.items()
+            if asker not in self._callers or template.owner is not self._callers[asker].owner
+        )
+        self._callers = callers
+
+    def _forget(self, asker: Asker) -> None:
+        self._reads.forget(asker)
+        self._wants.pop(asker, None)
+
+    def _speaks(self, asker: Asker) -> bool:
+        """Whether a client says more than that it is well: to no other result, the report is put together faster."""
+        own = self._callers[asker].subject
+        return any(
+            finding.status not in (Status.PASS, Status.SKIP) or finding.subject not in (None, own)
+            for finding in self._said.get(asker, ())
+        )

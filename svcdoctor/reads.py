@@ -1,0 +1,88 @@
+"""Who asked what: so that a change is told to those who asked about it, and to nobody else.
+
+A question is a tuple such as ("object", "pods", "shop", "cart-1"); an asker is one that names what was worked out from
+the answers, such as ("service", "shop", "cart"). While an asker works, every question that reaches the World is noted as its own; when the
+answer to one changes, its askers become stale. Nobody declares what he depends on, so nobody can forget to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Question = tuple[Hashable, ...]
+Asker = tuple[Hashable, ...]
+T = TypeVar("T")
+
+
+class Reads:
+    def __init__(self) -> None:
+        self.stale: set[Asker] = set()
+        self._open: list[set[Question]] = []
+        self._asked: dict[Asker, set[Question]] = {}
+        self._askers: dict[Question, set[Asker]] = {}
+        self._shared: dict[Hashable, Any] = {}
+
+    def note(self, *questions: Question) -> None:
+        """The one at work asks these; nobody at work, nothing noted."""
+        if self._open:
+            self._open[-1].update(questions)
+
+    @contextmanager
+    def asking(self, asker: Asker) -> Iterator[None]:
+        """What is asked within is asked by this one, instead of what he asked before."""
+        asked: set[Question] = set()
+        self._open.append(asked)
+        try:
+            yield
+        finally:
+            self._open.pop()
+            self._replace(asker, asked)
+            self.stale.discard(asker)
+
+    def forget(self, asker: Asker) -> None:
+        """There is no such asker any more."""
+        self._replace(asker, set())
+        self.stale.discard(asker)
+
+    def _replace(self, asker: Asker, asked: set[Question]) -> None:
+        before = self._asked.pop(asker, set())
+        for question in before - asked:
+            askers = self._askers[question]
+            askers.discard(asker)
+            if not askers:
+                del self._askers[question]
+        for question in asked - before:
+            self._askers.setdefault(question, set()).add(asker)
+        if asked:
+            self._asked[asker] = asked
+
+    def shared(self, key: Hashable, build: Callable[[], T]) -> T:
+        """A value worked out once for all who ask for it, and again when the answer to a question of `build` changes.
+
+        `build` has to ask the World itself for all that it uses: what its caller asked before is not noted here.
+        """
+        asker: Asker = ("shared", key)
+        if key not in self._shared:
+            asked: set[Question] = set()
+            self._open.append(asked)
+            try:
+                self._shared[key] = build()
+            finally:
+                self._open.pop()
+                self.note(*asked) if key not in self._shared else self._replace(asker, asked)
+        self.note(asker)
+        return self._shared[key]  # type: ignore[no-any-return]
+
+    def changed(self, questions: Iterable[Question]) -> None:
+        """The answers to these are not what they were."""
+        waiting = list(questions)
+        while waiting:
+            for asker in tuple(self._askers.get(waiting.pop(), ())):
+                if asker[0] == "shared":
+                    self._shared.pop(asker[1], None)
+                    self._replace(asker, set())
+                    waiting.append(asker)
+                else:
+                    self.stale.add(asker)

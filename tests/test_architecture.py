@@ -1,0 +1,251 @@
+"""Who may import whom, and what is loaded for which command: a table, and an `ast` walk that holds it."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import svcdoctor
+from simulate import simulate
+from suites import load_suites
+from svcdoctor.diagnose import Scope, diagnose
+
+HERE = Path(__file__).parent
+PACKAGE = Path(svcdoctor.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+# What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
+# `report` and `widgets`, whose modules may import their neighbours.
+DATA = "text objects lookup finding labels"
+PURE = f"{DATA} check template reconcile reads"
+QUESTIONS = "nearmiss podlook containerstate podstate corefile callers"
+MAY_IMPORT = {
+    "text": "",
+    "labels": "",
+    "reads": "",
+    "objects": "text",
+    "lookup": "objects text",
+    "finding": "objects text",
+    "check": "finding",
+    "template": "finding objects text",
+    "reconcile": "objects template text",
+    "nearmiss": PURE,
+    "corefile": PURE,
+    "callers": f"{PURE} corefile",
+    "podlook": PURE,
+    "containerstate": f"{PURE} podlook",
+    "podstate": f"{PURE} podlook containerstate",
+    "world": "finding lookup objects reads text",
+    "case": f"{PURE} {QUESTIONS} world",
+    "checks": f"{PURE} {QUESTIONS} case",
+    "catalogue": "checks text",
+    "diagnose": f"__init__ {PURE} world case checks",
+    "report": "finding text report",
+    "kubeconfig": "text",
+    "podsocket": "text",
+    "kube": "__init__ kubeconfig objects podsocket text",
+    "probe": "kube lookup objects text",
+    "collect": f"{PURE} world case diagnose kube probe",
+    "rbac": "diagnose objects",
+    "demo": "world",
+    "widgets": "text finding labels catalogue report widgets",
+    "app": f"{PURE} world diagnose collect catalogue demo report widgets",
+    "cli": "* (only inside functions)",
+    "__init__": "",
+    "__main__": "__init__ cli",
+}
+# What comes from elsewhere, and who alone may ask for it.
+THIRD_PARTY = {
+    "kubernetes": {"kube"},
+    "urllib3": {"kube"},
+    "websocket": {"kube", "podsocket"},
+    "dns": {"probe"},
+    "httpx": {"probe"},
+    "textual": {"app", "widgets"},
+    "rich": {"app", "widgets"},
+    "click": {"cli"},
+    "yaml": {"kubeconfig", "rbac", "report"},
+    "msgspec": {*PURE.split(), *QUESTIONS.split(), "world", "case", "diagnose", "report", "kube", "podsocket", "probe"},
+}
+# Modules that think: the same input gives the same output, so they ask neither a clock nor the system.
+THINKING = {*PURE.split(), *QUESTIONS.split(), "world", "case", "checks", "catalogue", "diagnose", "report"}
+WORLDLY = {"os", "io", "sys", "time", "socket", "ssl", "subprocess", "threading", "random", "secrets", "pathlib"}
+WORLDLY |= {"tempfile", "urllib", "http", "asyncio", "uuid", "locale", "platform", "shutil", "signal"}
+
+
+def group(path: Path) -> str:
+    """The row of the table that a file belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of what is imported: `svcdoctor.case`, `msgspec.structs`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "svcdoctor" if node.level else ""
+            module = ".".join(word for word in (base, node.module or "") if word)
+            if module in ("svcdoctor", "svcdoctor.report", "svcdoctor.widgets"):
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
+
+
+def own(name: str) -> str:
+    word = name.split(".")[1] if "." in name else "__init__"
+    return "__init__" if word == "__version__" else word
+
+
+@pytest.fixture(scope="module")
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for path in FILES}
+
+
+def shown(path: Path) -> str:
+    return str(path.relative_to(PACKAGE.parent))
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_a_module_imports_only_from_layers_below(path: Path, trees: dict[Path, ast.Module]) -> None:
+    assert group(path) in MAY_IMPORT, f"{shown(path)} has no row in the table"
+    allowed = set(MAY_IMPORT[group(path)].split())
+    for name in imports(trees[path]):
+        if name.partition(".")[0] == "svcdoctor" and "*" not in allowed:
+            inside = path.name == "__init__.py" and own(name) == group(path)
+            assert own(name) in allowed or inside, f"{shown(path)} may not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_what_comes_from_elsewhere_has_one_door(path: Path, trees: dict[Path, ast.Module]) -> None:
+    for name in imports(trees[path]):
+        root = name.partition(".")[0]
+        if root != "svcdoctor" and root not in sys.stdlib_module_names:
+            assert group(path) in THIRD_PARTY.get(root, set()), f"{shown(path)} may not import {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if group(path) in THINKING], ids=shown)
+def test_what_thinks_asks_neither_system_nor_clock(path: Path, trees: dict[Path, ast.Module]) -> None:
+    worldly = [name for name in imports(trees[path]) if name.partition(".")[0] in WORLDLY]
+    called = [
+        ast.unparse(node.func)
+        for node in ast.walk(trees[path])
+        if isinstance(node, ast.Call)
+        and (ast.unparse(node.func) in ("open", "input", "print", "hash", "id") or _asks_the_clock(node))
+    ]
+    # A World is made with the time it was read at; it is the only one that looks at a clock for that.
+    if group(path) == "world":
+        called.remove("datetime.now")
+    assert not [*worldly, *called], f"{shown(path)} uses {[*worldly, *called]}"
+
+
+def _asks_the_clock(node: ast.Call) -> bool:
+    return isinstance(node.func, ast.Attribute) and node.func.attr in ("now", "utcnow", "today") and (
+        ast.unparse(node.func.value) in ("datetime", "date", "datetime.datetime", "datetime.date")
+    )
+
+
+def test_the_command_line_imports_at_the_top_only_what_help_needs(trees: dict[Path, ast.Module]) -> None:
+    top = [node for node in trees[PACKAGE / "cli.py"].body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {name.partition(".")[0] for node in top for name in imports(node)}
+    assert {name for name in names if name not in sys.stdlib_module_names} <= {"click", "svcdoctor"}
+    assert [name for node in top for name in imports(node) if name.startswith("svcdoctor")] == ["svcdoctor.__version__"]
+
+
+def test_the_version_is_had_for_nothing(trees: dict[Path, ast.Module]) -> None:
+    assert not list(imports(trees[PACKAGE / "__init__.py"]))
+
+
+# --- what is loaded ----------------------------------------------------------------------------------------------
+
+LOADED = """
+import json, sys
+sys.argv = ["svcdoctor", *json.loads(sys.argv[1])]
+from svcdoctor.__main__ import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+else:
+    code = 0
+json.dump([int(code), sorted(sys.modules)], sys.stderr)
+"""
+
+
+def loaded(*arguments: str, **environment: str) -> set[str]:
+    """The top-level packages that a run of the command has loaded at its end."""
+    command = [sys.executable, "-c", LOADED, json.dumps(arguments)]
+    inherited = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGE.parent), **environment}
+    done = subprocess.run(command, env=inherited, cwd="/", capture_output=True, text=True, check=True)
+    code, modules = json.loads(done.stderr)
+    assert code in (0, 1), done.stderr
+    assert done.stdout
+    return {name.partition(".")[0] for name in modules}
+
+
+CLIENTS = {"kubernetes", "urllib3", "websocket", "dns", "httpx"}
+SCREENS = {"textual", "rich"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["diagnose", "--help"], ["explain"], ["explain", "unknown-forbidden"], ["rbac"]]
+    + [["completion", shell] for shell in ("bash", "zsh", "fish")],
+    ids=" ".join,
+)
+def test_what_needs_no_cluster_loads_no_client_and_no_screen(arguments: list[str]) -> None:
+    assert not loaded(*arguments) & (CLIENTS | SCREENS)
+
+
+def test_completion_loads_no_client_and_no_screen() -> None:
+    words = {"COMP_WORDS": "svcdoctor explain ", "COMP_CWORD": "2"}
+    assert not loaded(_SVCDOCTOR_COMPLETE="bash_complete", **words) & (CLIENTS | SCREENS)
+
+
+def test_version_loads_not_even_click() -> None:
+    assert not loaded("--version") & {"click", "msgspec"}
+
+
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_the_demo_loads_no_client_and_no_screen(output: str) -> None:
+    assert not loaded("demo", "-o", output) & (CLIENTS | SCREENS)
+
+
+def test_a_diagnosis_touches_neither_network_nor_files_nor_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    worlds = [
+        simulate(case.manifests(), case.observed(), case.probe())
+        for suite in load_suites(HERE / "checks")
+        for case in suite.cases
+    ]
+    expected = [diagnose(world, Scope()) for world in worlds]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a check reached for the world")
+
+    for module, name in (
+        (socket, "socket"),
+        (socket, "create_connection"),
+        (socket, "getaddrinfo"),
+        (builtins, "open"),
+        (os, "open"),
+        (os, "system"),
+        (subprocess, "Popen"),
+        (time, "time"),
+        (time, "monotonic"),
+        (time, "sleep"),
+    ):
+        monkeypatch.setattr(module, name, refuse)
+    again = [diagnose(world, Scope()) for world in worlds]
+    monkeypatch.undo()
+    assert again == expected

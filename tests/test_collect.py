@@ -1,0 +1,279 @@
+"""What is read from a cluster: how often, in which order, and what becomes of a read that fails."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_apiserver import Exchange, failure, reply
+from simulate import simulate
+from simulated_apiserver import SimulatedApiServer
+from svcdoctor.collect import Collected, Options, Progress, collect, in_parallel
+from svcdoctor.diagnose import Scope, kinds_read
+from svcdoctor.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
+from svcdoctor.labels import parse
+from svcdoctor.objects import RESOURCES
+from svcdoctor.world import EVERYWHERE, NotRead
+from test_cli import BROKEN, HEALTHY, app
+
+NO_PROBE = Options(probe=False)
+PODS = "/api/v1/namespaces/shop/pods"
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedApiServer]:
+    with SimulatedApiServer(simulate(BROKEN)) as server:
+        yield server
+
+
+@pytest.fixture
+def connect(tmp_path: Path) -> Callable[[SimulatedApiServer], Cluster]:
+    def connect(server: SimulatedApiServer) -> Cluster:
+        return Cluster.connect(ConnectOptions(kubeconfig=str(server.kubeconfig(tmp_path, namespace="shop"))))
+
+    return connect
+
+
+@pytest.fixture
+def cluster(server: SimulatedApiServer, connect: Callable[[SimulatedApiServer], Cluster]) -> Cluster:
+    return connect(server)
+
+
+def path(resource: str, namespace: str = EVERYWHERE) -> str:
+    return RESOURCES[resource].path(namespace)
+
+
+def statuses(collected: Collected) -> dict[str, str]:
+    return {f"{entry.namespace}/{entry.name}": str(entry.status) for entry in collected.diagnosis.services}
+
+
+# --- how often ---------------------------------------------------------------------------------------------------
+
+
+def test_the_whole_cluster_takes_one_list_a_kind(server: SimulatedApiServer, cluster: Cluster) -> None:
+    collect(cluster, Scope(), NO_PROBE)
+    assert sorted(server.lists) == sorted(path(kind) for kind in kinds_read())
+    assert len(server.received) == len(server.lists)
+
+
+def test_one_namespace_takes_one_list_a_kind_and_what_dns_is_judged_by(
+    server: SimulatedApiServer, cluster: Cluster
+) -> None:
+    collect(cluster, Scope("shop"), NO_PROBE)
+    asked = Counter(server.lists)
+    assert set(asked.values()) == {1}
+    own = {path(kind, "shop") for kind in kinds_read() if RESOURCES[kind].namespaced}
+    shared = {path(kind) for kind in kinds_read() if not RESOURCES[kind].namespaced}
+    assert own | shared <= set(asked)
+    rest = set(asked) - own - shared
+    assert all("/namespaces/kube-system/" in extra for extra in rest), rest
+
+
+def test_another_namespace_is_read_when_a_selector_may_mean_it(connect: Callable[[SimulatedApiServer], Cluster]) -> None:
+    lost = app("cart", "shop")[1]
+    with SimulatedApiServer(simulate([*HEALTHY, lost, app("cart", "store")[0]])) as server:
+        collected = collect(connect(server), Scope("shop", ("cart",)), NO_PROBE)
+        assert Counter(server.lists)[path("pods")] == 1
+    assert collected.diagnosis.services[0].cause == "selector-other-namespace"
+
+
+def test_a_name_that_is_not_there_has_services_of_all_namespaces_read(
+    server: SimulatedApiServer, cluster: Cluster
+) -> None:
+    collect(cluster, Scope("shop", ("web",)), NO_PROBE)
+    assert path("services") not in server.lists
+    collected = collect(cluster, Scope("shop", ("stock",)), NO_PROBE)
+    assert server.lists.count(path("services")) == 1
+    assert collected.diagnosis.missing[0].name == "stock"
+
+
+def test_long_lists_are_read_page_by_page(server: SimulatedApiServer, cluster: Cluster) -> None:
+    whole = collect(cluster, Scope(), NO_PROBE)
+    server.page = 2
+    paged = collect(cluster, Scope(), NO_PROBE)
+    assert statuses(paged) == statuses(whole)
+    assert server.lists.count(path("pods")) > 2
+
+
+# --- what may not be read ----------------------------------------------------------------------------------------
+
+
+def test_what_is_forbidden_everywhere_is_read_in_each_namespace(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.forbids = lambda resource, namespace: not namespace and RESOURCES[resource].namespaced
+    collected = collect(cluster, Scope(), NO_PROBE)
+    assert statuses(collected)["shop/web"] == "pass"
+    assert statuses(collected)["shop/cart"] == "fail"
+    assert ("services", EVERYWHERE) in collected.world.gaps
+
+
+def test_without_the_names_of_namespaces_the_contexts_own_is_read(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.forbids = lambda resource, namespace: not namespace
+    assert set(statuses(collect(cluster, Scope(), NO_PROBE))) == {"shop/cart", "shop/web"}
+
+
+def test_a_refusal_is_a_gap_with_its_reason(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.forbids = lambda resource, namespace: resource == "pods"
+    collected = collect(cluster, Scope("shop"), NO_PROBE)
+    refused = collected.world.gaps["pods", "shop"]
+    assert (refused.verb, refused.reason) == ("list", "forbidden")
+    with pytest.raises(NotRead):
+        collected.world.listed("pods", "shop")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (reply(b"<html>", content_type="text/html"), "malformed"),
+        (failure(500, "etcd"), "server-error"),
+        (failure(404, "gone"), "not-found"),
+    ],
+)
+def test_a_list_that_fails_is_a_gap_with_its_reason(
+    server: SimulatedApiServer, cluster: Cluster, answer: bytes, reason: str
+) -> None:
+    server.on(PODS, answer)
+    assert collect(cluster, Scope("shop"), NO_PROBE).world.gaps["pods", "shop"].reason == reason
+
+
+def test_an_odd_object_is_named_once(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.add("services", {"metadata": {"name": "odd", "namespace": "shop"}, "spec": {"ports": 80}})
+    collected = collect(cluster, Scope("shop", ("stock",)), NO_PROBE)
+    assert [item.name for item in collected.world.unreadable] == ["odd"]
+
+
+def test_a_server_that_is_not_there(cluster: Cluster, server: SimulatedApiServer) -> None:
+    server.__exit__()
+    with pytest.raises(Unreachable):
+        collect(cluster, Scope(), NO_PROBE)
+
+
+def test_credentials_that_are_refused(cluster: Cluster, server: SimulatedApiServer) -> None:
+    for kind in kinds_read():
+        server.on(path(kind), failure(401, "Unauthorized"))
+    with pytest.raises(Unauthenticated):
+        collect(cluster, Scope(), NO_PROBE)
+
+
+# --- time --------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_that_takes_too_long_is_a_gap(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.on(PODS, Exchange.hang)
+    collected = collect(cluster, Scope("shop"), Options(probe=False, request_timeout=0.4))
+    assert collected.world.gaps["pods", "shop"].reason == "timeout"
+    assert statuses(collected)["shop/web"] == "unknown"
+
+
+def test_after_the_deadline_nothing_is_asked(server: SimulatedApiServer, cluster: Cluster) -> None:
+    collected = collect(cluster, Scope("shop"), Options(deadline=0.0))
+    assert not server.received
+    assert {gap.reason for gap in collected.world.gaps.values()} == {"timeout"}
+    assert collected.diagnosis.cluster.findings[0].code == "unknown-timeout"
+
+
+# --- lookups -----------------------------------------------------------------------------------------------------
+
+
+def execs(server: SimulatedApiServer) -> list[str]:
+    return [request.path.split("/")[4] for request in server.received if request.path.endswith("/exec")]
+
+
+def test_one_pod_of_each_namespace_with_services_in_scope_is_asked(
+    server: SimulatedApiServer, cluster: Cluster
+) -> None:
+    server.forbids = lambda resource, namespace: resource in ("pods/exec", "pods/portforward")
+    collected = collect(cluster, Scope(), Options())
+    lookups = collected.world.lookups or {}
+    assert set(lookups) == {"default", "kube-system", "shop", "store"}
+    assert lookups["shop"].unavailable == "forbidden"
+    assert sorted(execs(server)) == ["shop", "store"]
+
+
+def test_labels_narrow_what_is_looked_up(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.forbids = lambda resource, namespace: resource in ("pods/exec", "pods/portforward")
+    collected = collect(cluster, Scope(labels=parse("tier=store")), Options())
+    assert set(collected.world.lookups or {}) == {"store"}
+
+
+def test_the_chosen_pod_is_fetched_once_and_asked_for_every_namespace(
+    server: SimulatedApiServer, cluster: Cluster
+) -> None:
+    server.forbids = lambda resource, namespace: resource in ("pods/exec", "pods/portforward")
+    pod = server.documents("pods", "store")[0]["metadata"]["name"]
+    collect(cluster, Scope(client=("store", pod)), Options())
+    assert [request.path for request in server.received].count(f"/api/v1/namespaces/store/pods/{pod}") == 1
+    assert set(execs(server)) == {"store"}
+
+
+def test_a_chosen_pod_that_is_not_there_is_said_before_anything_is_read(
+    server: SimulatedApiServer, cluster: Cluster
+) -> None:
+    with pytest.raises(ReadFailed, match="there is no Pod gone in namespace shop to look names up from"):
+        collect(cluster, Scope("shop", client=("shop", "gone")), Options())
+    assert not server.lists
+
+
+def test_a_chosen_pod_that_may_not_be_read_leaves_names_unknown(server: SimulatedApiServer, cluster: Cluster) -> None:
+    server.on("/api/v1/namespaces/store/pods/frontend", failure(403, "pods is forbidden", "Forbidden"))
+    collected = collect(cluster, Scope("shop", client=("store", "frontend")), Options())
+    assert (collected.world.lookups or {})["shop"].unavailable == "forbidden"
+
+
+def test_what_goes_on_is_told(cluster: Cluster) -> None:
+    told: list[str] = []
+    collect(cluster, Scope("shop"), NO_PROBE, Progress(told.append))
+    assert told[0] == f"reading {len(list(kinds_read()))} kinds in shop"
+
+
+# --- in parallel -------------------------------------------------------------------------------------------------
+
+
+def test_results_come_in_the_order_of_the_jobs() -> None:
+    last_is_done = threading.Event()
+
+    def work(job: int) -> int:
+        if job == 0:
+            last_is_done.wait(30)
+        if job == 3:
+            last_is_done.set()
+        return job * job
+
+    assert list(in_parallel([0, 1, 2, 3], work, 2)) == [(0, 0), (1, 1), (2, 4), (3, 9)]
+
+
+def test_no_more_run_at_once_than_allowed() -> None:
+    running: list[int] = []
+    most: list[int] = []
+    both = threading.Barrier(2)
+
+    def work(job: int) -> None:
+        running.append(job)
+        both.wait(30)
+        most.append(len(running))
+        both.wait(30)
+        running.remove(job)
+
+    assert len(list(in_parallel(list(range(6)), work, 2))) == 6
+    assert max(most) <= 2
+
+
+def test_an_error_is_raised_where_its_result_is_asked_for() -> None:
+    def work(job: int) -> int:
+        if job == 1:
+            raise ValueError(f"job {job}")
+        return job
+
+    results = in_parallel([0, 1, 2], work, 2)
+    assert next(results) == (0, 0)
+    with pytest.raises(ValueError, match="job 1"):
+        next(results)
+
+
+def test_no_jobs_are_no_results() -> None:
+    nothing: list[Any] = []
+    assert list(in_parallel(nothing, lambda job: job, 4)) == []
