@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from svcdoctor.callers import Reference, references
 from svcdoctor.corefile import DEFAULT_ZONE, ServerBlock, cluster_zones, parse
-from svcdoctor.finding import Status, Subject
+from svcdoctor.finding import Status, Step, Subject
 from svcdoctor.lookup import Lookups
 from svcdoctor.nearmiss import NearMiss, nearest
 from svcdoctor.objects import (
@@ -130,6 +130,7 @@ class View:
         self.world = world
         self.namespace = namespace
         self.touched: set[str] = set()
+        self.waits: set[Step] = set()  # steps that a check could not finish, for want of objects
 
     def listed(self, resource: str, namespace: str | None = None) -> Mapping[str, Any]:
         """A kind in this Case's namespace (or another), by name. Raises NotRead."""
@@ -142,7 +143,7 @@ class View:
         return self.world.everywhere(resource)
 
     def or_without(self, question: Callable[[], T], answer: U) -> T | U:
-        """The answer to a question, or this one where the objects it needs may not be read: for what only adds detail."""
+        """The answer to a question, or this one where what it needs may not be read: for what only adds detail."""
         try:
             return question()
         except NotRead as missing:
@@ -152,6 +153,10 @@ class View:
 
     def seconds_since(self, moment: str | None) -> float | None:
         return self.world.seconds_since(moment)
+
+    def is_younger(self, moment: str | None, seconds: float) -> bool:
+        """Whether less time has passed since; ask this rather than for seconds where a threshold is all that counts."""
+        return self.world.is_younger(moment, seconds)
 
     def age(self, item: Any) -> float:
         """Seconds since an object was created; an object without a creation time counts as old."""
@@ -291,7 +296,7 @@ class Case(View):
     @property
     def is_settling(self) -> bool:
         """Created so recently that what controllers have not done yet proves nothing."""
-        return self.world.is_younger(self.service.metadata.creation_timestamp, SETTLING_SECONDS)
+        return self.is_younger(self.service.metadata.creation_timestamp, SETTLING_SECONDS)
 
     @property
     def fqdn(self) -> str:
@@ -489,7 +494,10 @@ class Case(View):
     @property
     def dns(self) -> Lookups | None:
         """What a Pod of the namespace was told for this and other names; None where nobody was asked."""
-        return (self.world.lookups or {}).get(self.namespace)
+        said = (self.world.lookups or {}).get(self.namespace)
+        if said is None and self.world.expects_lookups:
+            raise NotRead("lookups", self.namespace, None)
+        return said
 
 
 class ClientCase(View):

@@ -259,7 +259,8 @@ def diagnose(
         diagnosis = collect(cluster, scope, Options(not no_probe, *limits), waiting.progress()).diagnosis
     if verbose:
         _log(cluster.requests)
-    if not diagnosis.services and not diagnosis.missing:
+    unseen = any(gap.resource == "services" for gap in diagnosis.denied)
+    if not diagnosis.services and not diagnosis.missing and not unseen:
         _say_that_there_are_none(cluster, where, bool(labels))
     _finish(diagnosis, output, fail_on, no_color, ascii_only)
 

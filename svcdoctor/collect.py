@@ -22,6 +22,7 @@ from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthentica
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import plural, printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
@@ -29,7 +30,6 @@ PARALLEL = 8  # requests at once: what a server's fair queuing gives one client 
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
-ROUNDS = 6  # how often checks may ask for more: a question leads to another a few times at most
 ON_DEMAND = frozenset({"endpoints"})  # read only where something better is not readable
 
 J = TypeVar("J")
@@ -96,8 +96,9 @@ class _Reader:
         """What may not be listed everywhere, in each namespace we know of: all we may list, or the context's own."""
         if not kinds:
             return
-        if not self.world.was_read("namespaces", EVERYWHERE):
-            self.read([Want("namespaces", EVERYWHERE)])
+        names = Want("namespaces", EVERYWHERE)
+        if not self.was_tried(names):
+            self.read([names])
         try:
             namespaces = sorted(self.world.listed("namespaces"))
         except NotRead:
@@ -139,34 +140,29 @@ class _Reader:
 
     def diagnose(self) -> Outcome:
         """The Diagnosis, after reading whatever the checks asked for on the way."""
-        for _ in range(ROUNDS):
+        while True:
             outcome = diagnose(self.world, self.scope)
-            wants = [want for want in outcome.wants if not self.world.was_read(want.resource, want.namespace)]
+            wants = self.all_of(outcome.wants)
+            # Each is a list afterwards or a gap, and neither is wanted again.
             if not wants:
                 return outcome
-            self.progress.doing(f"reading what {len(wants)} open questions need")
+            self.progress.doing(f"reading {plural(len(wants), 'list')} more")
             self.read(wants)
-        for want in diagnose(self.world, self.scope).wants:
-            self.world.miss(Gap("list", want.resource, RESOURCES[want.resource].group, want.namespace, "not-read"))
-        return diagnose(self.world, self.scope)
+
+    def all_of(self, wants: Iterable[Want]) -> list[Want]:
+        """What is wanted, and what goes with it: who asks for one kind of workload is about to ask for the others."""
+        kinds = (*WORKLOAD_RESOURCES, "pods")
+        more = {Want(kind, want.namespace) for want in wants if want.resource in kinds for kind in kinds}
+        return sorted(want for want in more.union(wants) if not self.was_tried(want))
+
+    def was_tried(self, want: Want) -> bool:
+        return self.world.was_read(*want) or want in self.world.gaps
 
     # --- names
 
     def client(self) -> Pod | Lookups | None:
         """The Pod that a person chose, or why it cannot be used. Raises ReadFailed where there is none."""
-        if self.scope.client is None:
-            return None
-        namespace, name = self.scope.client
-        try:
-            pod: Pod = self.cluster.get(RESOURCES["pods"], namespace, name, timeout=self._seconds(LOOKUP_SECONDS))
-            return pod
-        except ReadFailed as error:
-            if error.reason == "not-found":
-                message = f"there is no Pod {name} in namespace {namespace} to look names up from"
-                hint = f"see kubectl -n {namespace} get pods, and give --from POD or NAMESPACE/POD"
-                raise ReadFailed(printable(f"{message}; {hint}"), reason="not-found") from None
-            reason = error.reason if error.reason in ("forbidden", "timeout") else "error"
-            return Lookups(vantage=Vantage(kind="exec"), unavailable=reason, detail=error.message)
+        return chosen_client(self.cluster, self.scope, self._seconds(LOOKUP_SECONDS))
 
     def _seconds(self, most: float) -> float:
         return max(0.0, min(most, self.ends - time.monotonic()))
@@ -179,67 +175,119 @@ class _Reader:
             if not self.world.was_read(kind, "kube-system")
             for want in [Want(kind, "kube-system")]
         )
-        cluster = ClusterCase(self.world)
-        kube_dns = cluster.or_without(cluster.kube_dns, None)
-        address = (kube_dns.spec.cluster_ip or "") if kube_dns else ""
-        servers = [(pod.metadata.namespace, pod.metadata.name) for pod in self._coredns_pods()]
-        zone = cluster.zone
-        groups: dict[str, list[Service]] = {}
-        for service in self._services():
-            groups.setdefault(service.metadata.namespace, []).append(service)
+        asked = questions(self.world, self.scope, client if isinstance(client, Pod) else None)
 
-        def ask(namespace: str) -> Lookups:
-            left = self._seconds(LOOKUP_SECONDS)
-            if isinstance(client, Lookups):
-                return client
-            if not left:
-                return Lookups(
-                    vantage=Vantage(kind="exec"), unavailable="timeout", detail="the deadline of the run is over"
-                )
-            names = _names(groups[namespace], zone, short=client is None or client.metadata.namespace == namespace)
-            candidates = [client] if client else self._client_pods(namespace)
-            return probe.look_up(
-                self.cluster, candidates, names, coredns_pods=servers, dns_service_ip=address, zone=zone, timeout=left
-            )
+        def answer(question: Question) -> Lookups:
+            return client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(LOOKUP_SECONDS))
 
-        return dict(sorted(in_parallel(list(groups), ask, LOOKUPS_AT_ONCE)))
+        return {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
 
-    def _services(self) -> list[Service]:
-        try:
-            if self.scope.namespace == EVERYWHERE:
-                found = self.world.everywhere("services")[0]
-            else:
-                found = list(self.world.listed("services", self.scope.namespace).values())
-        except NotRead:
-            return []
-        return [service for service in found if self.scope.holds(service)]
 
-    def _coredns_pods(self) -> list[Pod]:
-        try:
-            pods: Iterable[Pod] = self.world.listed("pods", "kube-system").values()
-        except NotRead:
-            return []
-        return [pod for pod in pods if (pod.metadata.labels or {}).get("k8s-app") == "kube-dns" and is_ready(pod)]
+# --- names -------------------------------------------------------------------------------------------------------
 
-    def _client_pods(self, namespace: str) -> list[Pod]:
-        """Pods that would be told what an application of the namespace is told, most likely to answer first."""
-        try:
-            pods: Iterable[Pod] = self.world.listed("pods", namespace).values()
-        except NotRead:
-            return []
-        usable = [
-            pod
-            for pod in pods
-            if pod.status.phase == "Running"
-            and not pod.metadata.deletion_timestamp
-            and not pod.spec.host_network
-            and pod.spec.dns_policy == "ClusterFirst"
-            and not pod.spec.dns_config
-        ]
-        usable.sort(key=lambda pod: (not is_ready(pod), _restarts(pod), pod.metadata.name))
-        # One Pod of each image: ten replicas without a shell are no more use than one.
-        distinct = {tuple(container.image for container in pod.spec.containers or ()): pod for pod in reversed(usable)}
-        return sorted(distinct.values(), key=usable.index)[:CANDIDATES]
+
+class Question(NamedTuple):
+    """What is to be looked up for the Services of one namespace, and where."""
+
+    namespace: str
+    candidates: list[Pod]
+    names: list[str]
+    coredns_pods: list[tuple[str, str]]
+    dns_service_ip: str
+    zone: str
+
+
+def questions(world: World, scope: Scope, client: Pod | None) -> list[Question]:
+    """For each namespace with Services in scope what its Pods, or the client, are to look up; in order."""
+    cluster = ClusterCase(world)
+    kube_dns = cluster.or_without(cluster.kube_dns, None)
+    address = (kube_dns.spec.cluster_ip or "") if kube_dns else ""
+    servers = [(pod.metadata.namespace, pod.metadata.name) for pod in _coredns_pods(world)]
+    groups: dict[str, list[Service]] = {}
+    for service in _services(world, scope):
+        groups.setdefault(service.metadata.namespace, []).append(service)
+    return [
+        Question(
+            namespace,
+            [client] if client else _client_pods(world, namespace),
+            _names(services, cluster.zone, short=client is None or client.metadata.namespace == namespace),
+            servers,
+            address,
+            cluster.zone,
+        )
+        for namespace, services in sorted(groups.items())
+    ]
+
+
+def ask(cluster: Cluster, question: Question, seconds: float) -> Lookups:
+    if not seconds:
+        return Lookups(vantage=Vantage(kind="exec"), unavailable="timeout", detail="the deadline of the run is over")
+    return probe.look_up(
+        cluster,
+        question.candidates,
+        question.names,
+        coredns_pods=question.coredns_pods,
+        dns_service_ip=question.dns_service_ip,
+        zone=question.zone,
+        timeout=seconds,
+    )
+
+
+def chosen_client(cluster: Cluster, scope: Scope, seconds: float) -> Pod | Lookups | None:
+    """The Pod that a person chose, or why it cannot be used. Raises ReadFailed where there is none."""
+    if scope.client is None:
+        return None
+    namespace, name = scope.client
+    try:
+        pod: Pod = cluster.get(RESOURCES["pods"], namespace, name, timeout=seconds)
+        return pod
+    except ReadFailed as error:
+        if error.reason == "not-found":
+            message = f"there is no Pod {name} in namespace {namespace} to look names up from"
+            hint = f"see kubectl -n {namespace} get pods, and give --from POD or NAMESPACE/POD"
+            raise ReadFailed(printable(f"{message}; {hint}"), reason="not-found") from None
+        reason = error.reason if error.reason in ("forbidden", "timeout") else "error"
+        return Lookups(vantage=Vantage(kind="exec"), unavailable=reason, detail=error.message)
+
+
+def _services(world: World, scope: Scope) -> list[Service]:
+    try:
+        if scope.namespace == EVERYWHERE:
+            found = world.everywhere("services")[0]
+        else:
+            found = list(world.listed("services", scope.namespace).values())
+    except NotRead:
+        return []
+    return [service for service in found if scope.holds(service)]
+
+
+def _coredns_pods(world: World) -> list[Pod]:
+    try:
+        pods: Iterable[Pod] = world.listed("pods", "kube-system").values()
+    except NotRead:
+        return []
+    return [pod for pod in pods if (pod.metadata.labels or {}).get("k8s-app") == "kube-dns" and is_ready(pod)]
+
+
+def _client_pods(world: World, namespace: str) -> list[Pod]:
+    """Pods that would be told what an application of the namespace is told, most likely to answer first."""
+    try:
+        pods: Iterable[Pod] = world.listed("pods", namespace).values()
+    except NotRead:
+        return []
+    usable = [
+        pod
+        for pod in pods
+        if pod.status.phase == "Running"
+        and not pod.metadata.deletion_timestamp
+        and not pod.spec.host_network
+        and pod.spec.dns_policy == "ClusterFirst"
+        and not pod.spec.dns_config
+    ]
+    usable.sort(key=lambda pod: (not is_ready(pod), _restarts(pod), pod.metadata.name))
+    # One Pod of each image: ten replicas without a shell are no more use than one.
+    distinct = {tuple(container.image for container in pod.spec.containers or ()): pod for pod in reversed(usable)}
+    return sorted(distinct.values(), key=usable.index)[:CANDIDATES]
 
 
 def _restarts(pod: Pod) -> int:

@@ -108,7 +108,7 @@ def assemble(
 ) -> Diagnosis:
     """The report, of the parts that the functions below make."""
     missing, clients = _gathered(said)
-    denied = tuple(sorted(world.gaps.values(), key=lambda gap: (gap.namespace, gap.resource)))
+    denied = tuple(map(_printable_gap, sorted(world.gaps.values(), key=lambda gap: (gap.namespace, gap.resource))))
     statuses = [entry.status for entry in services]
     summary = Summary(
         services=len(statuses),
@@ -247,6 +247,7 @@ def _run(module: ModuleType, case: Any, wants: set[Want]) -> Iterator[Finding]:
     except NotRead as missing:
         if missing.gap is None:
             wants.add(Want(missing.resource, missing.namespace))
+            case.waits.add(module.CHECK.step)
         else:
             yield could_not_read(case.subject, missing.gap)
 
@@ -277,6 +278,10 @@ def _printable(finding: Finding) -> Finding:
     return replace(finding, message=printable(finding.message), evidence=evidence, remedies=remedies, subject=subject)
 
 
+def _printable_gap(gap: Gap) -> Gap:
+    return replace(gap, namespace=printable(gap.namespace), message=printable(gap.message))
+
+
 # --- one Service -------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +291,7 @@ def diagnose_service(
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
     said = [*_asked(case, "service", wants, scope), *_lost(case)]
-    findings = _ordered(_settled(case, said), broken)
+    findings = _ordered(_settled(case, _on_whole_lists(case, said)), broken)
     # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
     own = [finding.status for finding in findings if finding.role is not Role.CONSEQUENCE or finding.because in broken]
     status = worst(own)
@@ -335,10 +340,24 @@ def _shown(value: int | str | None) -> int | str | None:
     return printable(value) if isinstance(value, str) else value
 
 
+def _on_whole_lists(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Without the faults that an object of the namespace might disprove which could not be decoded."""
+    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in case.touched]
+    if not odd:
+        return findings
+    lost = f"{odd[0].resource} {odd[0].name} could not be decoded"
+    return [
+        replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=f"{lost}; so far: {finding.message}")
+        if finding.is_fault and _code(finding).stage <= Stage.PORTS_PRESENT
+        else finding
+        for finding in findings
+    ]
+
+
 def _settled(case: Case, findings: list[Finding]) -> list[Finding]:
     """Faults of a Service younger than 30 s are held back, where a controller may still be at work."""
     if not case.is_settling:
-        return findings
+        return _without_early_symptoms(findings)
     kept: list[Finding] = []
     held: dict[Step, Finding] = {}
     for finding in findings:
@@ -353,6 +372,24 @@ def _settled(case: Case, findings: list[Finding]) -> list[Finding]:
         else:
             kept.append(finding)
     return kept + list(held.values())
+
+
+def _without_early_symptoms(findings: list[Finding]) -> list[Finding]:
+    """A symptom that only settling Pods explain is not a fault yet."""
+    settling = [finding for finding in findings if finding.code == "unknown-settling" and finding.step in WALK[:3]]
+    explained = any(finding.is_fault and not _code(finding).symptom and _reaches_pods(finding) for finding in findings)
+    if not settling or explained:
+        return findings
+    return [
+        replace(finding, status=Status.UNKNOWN, code="unknown-settling", remedies=())
+        if finding.is_fault and _code(finding).symptom
+        else finding
+        for finding in findings
+    ]
+
+
+def _reaches_pods(finding: Finding) -> bool:
+    return _code(finding).stage <= Stage.PODS_READY
 
 
 def _ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding]:
@@ -421,7 +458,8 @@ def _command(case: Case, step: Step, wants: set[Want]) -> str:
     try:
         return printable(COMMANDS[step](case))
     except NotRead as missing:
-        wants.add(Want(missing.resource, missing.namespace))
+        if missing.gap is None:
+            wants.add(Want(missing.resource, missing.namespace))
         return ""
 
 

@@ -99,8 +99,7 @@ class Doctor:
     def _is_ripe(self, asker: Asker) -> bool:
         """What waits for objects is judged again when all that it asked for is there, or refused."""
         return all(
-            self.world.was_read(want.resource, want.namespace) or want in self.world.gaps
-            for want in self._wants.get(asker, ())
+            self.world.is_answered(want.resource, want.namespace) for want in self._wants.get(asker, ())
         )
 
     def _judge(self, asker: Asker, judge: Callable[[set[Want]], T]) -> T:

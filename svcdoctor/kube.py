@@ -16,11 +16,12 @@ import contextlib
 import http.client
 import os
 import re
+import socket
 import ssl
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -32,6 +33,7 @@ from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, incluster_config, load_kube_config_from_dict
+from urllib3 import HTTPResponse
 from urllib3.exceptions import (
     ConnectTimeoutError,
     DecodeError,
@@ -68,6 +70,7 @@ __all__ = [
     "Cluster",
     "ConfigError",
     "ConnectOptions",
+    "Event",
     "ExecResult",
     "KubeError",
     "Listing",
@@ -78,6 +81,7 @@ __all__ = [
     "Skipped",
     "Unauthenticated",
     "Unreachable",
+    "Watch",
 ]
 
 _PAGE = 500
@@ -326,6 +330,63 @@ class Cluster:
         what = "read the server's version"
         answer = self._read(what, "GET", "/version")
         return printable(shorten(self._decode(what, answer, _Version).git_version))
+
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str = "",
+        *,
+        resource_version: str,
+        timeout_seconds: int,
+        read_timeout: float = 70.0,
+    ) -> Watch:
+        """What happens to a kind from a version on, for at most `timeout_seconds`; the connection is made by iterating.
+
+        Bookmarks come about once a minute, so that `read_timeout` seconds of silence mean that nobody is there.
+        """
+        return Watch(self, resource, namespace, resource_version, timeout_seconds, read_timeout)
+
+    def _open_watch(
+        self, what: str, target: str, read_timeout: float, connected: Callable[[Any], None]
+    ) -> tuple[Any, HTTPResponse]:
+        """A connection of its own and the answer to a watch, its body unread. `connected` is given the socket."""
+        for last in (False, True):
+            api, credential = self._client()
+            _, url, headers, *_ = api.param_serialize(
+                "GET",
+                target,
+                # Uncompressed: an event must not wait in a compressor for the next one.
+                header_params={"Accept": "application/json", "Accept-Encoding": "identity"},
+                auth_settings=["BearerToken"],
+            )
+            started = time.monotonic()
+            status = 0
+            connection = None
+            try:
+                connection = _connection(api, url, _CONNECT_TIMEOUT)
+                connected(connection.sock)
+                connection.timeout = read_timeout
+                path = url.removeprefix(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}")
+                connection.request("GET", path, headers=self._headers(headers), preload_content=False)
+                response: HTTPResponse = connection.getresponse()
+                status = response.status
+                if status == 200:
+                    return connection, response
+                body = response.read(1 << 16)
+            except (HTTPError, http.client.HTTPException, OSError) as error:
+                if connection is not None:
+                    connection.close()
+                if isinstance(error, TimeoutError):
+                    raise self._timed_out(what) from None
+                raise self._transport_failure(what, error, answering=bool(status)) from None
+            finally:
+                self.requests.append(Request("GET", target, status, time.monotonic() - started, 0))
+            connection.close()
+            if status == 401 and self._source and credential and not last:
+                self._source.reject(credential)
+                continue
+            raise self._failure(what, status, response.headers, body)
+        raise AssertionError("the second attempt returns or raises")
 
     # --- Pods -------------------------------------------------------------------------------------------------
 
@@ -614,6 +675,142 @@ class Cluster:
         return self._unreachable(why, advice)
 
 
+# --- watching ----------------------------------------------------------------------------------------------------
+
+
+class Event(NamedTuple):
+    """What happened to an object: ADDED, MODIFIED or DELETED; or a BOOKMARK, which has a version and no object.
+
+    SKIPPED is a change to an object that does not decode: it names it, and says why.
+    """
+
+    type: str
+    object: Any
+    resource_version: str
+
+
+class _RawEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _Versioned(msgspec.Struct):
+    class Metadata(msgspec.Struct, rename="camel"):
+        resource_version: str = ""
+
+    metadata: Metadata
+
+
+class Watch:
+    """One watch: iterate over it for batches of events, as they come off the wire.
+
+    It ends when the server ends it, or at once when another thread calls interrupt(). Raises KubeError: ReadFailed with
+    reason `gone` where the version is too old, and where the stream breaks off.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        resource: Resource,
+        namespace: str,
+        resource_version: str,
+        timeout_seconds: int,
+        read_timeout: float,
+    ) -> None:
+        self._cluster = cluster
+        self._resource = resource
+        self._read_timeout = read_timeout
+        self._what = f"watch {resource.name}" + (f" in namespace {printable(namespace)}" if namespace else "")
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(timeout_seconds),
+        }
+        self._target = f"{resource.path(quote(namespace, safe=''))}?{urlencode(query)}"
+        self._lock = threading.Lock()
+        self._socket: Any = None
+        self._interrupted = False
+
+    def interrupt(self) -> None:
+        """End it from another thread, whatever it waits for."""
+        with self._lock:
+            self._interrupted = True
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _connected(self, connection: Any) -> None:
+        with self._lock:
+            self._socket = connection
+        if self._interrupted:
+            self.interrupt()
+
+    def __iter__(self) -> Iterator[list[Event]]:
+        """Batches of at least one event, but for the first, which is empty and says that the server has answered."""
+        try:
+            connection, response = self._cluster._open_watch(
+                self._what, self._target, self._read_timeout, self._connected
+            )
+        except KubeError:
+            if self._interrupted:
+                return
+            raise
+        try:
+            yield []
+            yield from self._batches(response)
+        except (HTTPError, OSError) as error:
+            if not self._interrupted:
+                raise self._cluster._transport_failure(self._what, error, answering=True) from None
+        finally:
+            with self._lock:
+                self._socket = None
+            response.close()
+            connection.close()
+
+    def _batches(self, response: HTTPResponse) -> Iterator[list[Event]]:
+        rest = b""
+        # read1: what one recv() brought, so that a lone event is not held back until a buffer is full.
+        while chunk := response.read1(1 << 18):
+            *lines, rest = (rest + chunk).split(b"\n")
+            batch: list[Event] = []
+            for line in filter(None, lines):
+                try:
+                    batch.append(self._event(line))
+                except KubeError:
+                    if batch:
+                        yield batch
+                    raise
+            if batch:
+                yield batch
+
+    def _event(self, line: bytes) -> Event:
+        """Raises the KubeError that an ERROR event stands for, and ReadFailed for a line that is no event."""
+        try:
+            event = _decoder(_RawEvent).decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            why = f"cannot {self._what}: a line of it cannot be read: {_decoding_error(error)}"
+            raise ReadFailed(why, reason="malformed") from None
+        if event.type == "ERROR":
+            status = parse_status(event.object)
+            raise self._cluster._failure(self._what, status.code if status else 0, {}, bytes(event.object))
+        if event.type == "BOOKMARK":
+            return Event("BOOKMARK", None, _version_of(event.object))
+        try:
+            item = _decoder(self._resource.type).decode(event.object)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Event("SKIPPED", Skipped(*_name_of(event.object), _decoding_error(error)), _version_of(event.object))
+        return Event(event.type, item, item.metadata.resource_version)
+
+
+def _version_of(item: msgspec.Raw) -> str:
+    try:
+        versioned: _Versioned = _decoder(_Versioned).decode(item)
+        return versioned.metadata.resource_version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+
+
 # --- configuration -----------------------------------------------------------------------------------------------
 
 
@@ -752,6 +949,11 @@ def _read_body(response: Any, ends: float | None) -> bytes:
 
 def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
     """A socket to the API server, through TLS and the proxy, made exactly as the pool would make one for a request."""
+    return _connection(api, url, timeout).sock
+
+
+def _connection(api: ApiClient, url: str, timeout: float) -> Any:
+    """A connection of its own, made exactly as the pool would make one."""
     parts = urlsplit(url)
     pool = api.rest_client.pool_manager.connection_from_url(f"{parts.scheme}://{parts.netloc}")
     options = dict(pool.conn_kw)
@@ -775,7 +977,7 @@ def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
         if proxy and not isinstance(error, ssl.SSLError):
             raise ProxyError("the proxy fails", error) from error
         raise
-    return connection.sock
+    return connection
 
 
 def _is_dropped(error: Exception) -> bool:

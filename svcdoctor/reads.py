@@ -1,8 +1,9 @@
 """Who asked what: so that a change is told to those who asked about it, and to nobody else.
 
-A question is a tuple such as ("object", "pods", "shop", "cart-1"); an asker is one that names what was worked out from
-the answers, such as ("service", "shop", "cart"). While an asker works, every question that reaches the World is noted as its own; when the
-answer to one changes, its askers become stale. Nobody declares what he depends on, so nobody can forget to.
+A question is a tuple such as ("object", "pods", "shop", "cart-1"); an asker is one that names what was worked out
+from the answers, such as ("service", "shop", "cart"). While an asker works, every question that reaches the World is
+noted as its own; when the answer to one changes, its askers become stale. Nobody declares what it depends on, so nobody
+can forget to.
 """
 
 from __future__ import annotations

@@ -52,6 +52,8 @@ class World:
         self._now = now or datetime.now(UTC)
         self._gaps: dict[tuple[str, str], Gap] = {}
         self._lookups: dict[str, Lookups] | None = None
+        # Whether namespaces that nobody has asked yet will be: then no answer is not the same as none to be had.
+        self.expects_lookups = False
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
@@ -82,7 +84,9 @@ class World:
                 held[place] = tables[place]
                 self._unsorted.add((resource, place))
         self._scopes[resource].add(namespace)
-        self._gaps.pop((resource, namespace), None)
+        closed = [key for key in self._gaps if key[0] == resource and namespace in (key[1], EVERYWHERE)]
+        for key in closed:
+            del self._gaps[key]
         self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
@@ -147,7 +151,7 @@ class World:
         if before is None or item is None:
             questions += (("exists", resource, namespace, name), ("names", resource, namespace))
             if len(table) == (1 if before is None else 0):
-                questions.append(("namespaces", resource))
+                questions += (("some", resource, namespace), ("namespaces", resource))
         self._changed(*questions)
 
     # --- asking it
@@ -157,10 +161,21 @@ class World:
         scopes = self._scopes[resource]
         return EVERYWHERE in scopes or namespace in scopes
 
+    def is_answered(self, resource: str, namespace: str) -> bool:
+        """Whether a list was read, or a reason is known why not; or, of lookups, whether somebody was asked."""
+        if resource == "lookups":
+            return namespace in (self._lookups or {})
+        return self.was_read(resource, namespace) or self._gap(resource, namespace) is not None
+
     def _must_be_read(self, resource: str, namespace: str) -> None:
         if not self.was_read(resource, namespace):
-            # A refusal for the whole cluster says nothing of one namespace: that one is asked for on its own.
-            raise NotRead(resource, namespace, self._gaps.get((resource, namespace)))
+            raise NotRead(resource, namespace, self._gap(resource, namespace))
+
+    def _gap(self, resource: str, namespace: str) -> Gap | None:
+        # A refusal for the whole cluster says nothing of one namespace: that one is asked for on its own. A watch that
+        # was lost was one of all namespaces.
+        everywhere = self._gaps.get((resource, EVERYWHERE))
+        return everywhere if everywhere and everywhere.verb == "watch" else self._gaps.get((resource, namespace))
 
     def listed(self, resource: str, namespace: str = EVERYWHERE) -> Mapping[str, Any]:
         """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name and in its order."""
@@ -244,6 +259,8 @@ class World:
         self._lookups[namespace] = said
         if before is None:
             self._lookups = dict(sorted(self._lookups.items()))
+            if len(self._lookups) == 1:
+                self._changed(("some", "lookups", EVERYWHERE))
             self._changed(("exists", "lookups", EVERYWHERE, namespace), ("names", "lookups", EVERYWHERE))
         if before != said:
             self._changed(("object", "lookups", EVERYWHERE, namespace), ("table", "lookups", EVERYWHERE))
@@ -443,6 +460,10 @@ class _Noted(Mapping[str, Any]):
     def __contains__(self, name: object) -> bool:
         self._reads.note(("exists", *self._place, name))
         return name in self._table
+
+    def __bool__(self) -> bool:
+        self._reads.note(("some", *self._place))
+        return bool(self._table)
 
     def __iter__(self) -> Iterator[str]:
         self._reads.note(("names", *self._place))

@@ -50,6 +50,8 @@ MAY_IMPORT = {
     "checks": f"{PURE} {QUESTIONS} case",
     "catalogue": "checks text",
     "diagnose": f"__init__ {PURE} world case checks",
+    "doctor": f"{PURE} world case diagnose",
+    "live": f"{PURE} world case diagnose doctor kube probe collect",
     "report": "finding text report",
     "kubeconfig": "text",
     "podsocket": "text",
@@ -59,7 +61,7 @@ MAY_IMPORT = {
     "rbac": "diagnose objects",
     "demo": "world",
     "widgets": "text finding labels catalogue report widgets",
-    "app": f"{PURE} world diagnose collect catalogue demo report widgets",
+    "app": f"{PURE} world diagnose doctor live collect catalogue demo report widgets",
     "cli": "* (only inside functions)",
     "__init__": "",
     "__main__": "__init__ cli",
@@ -75,10 +77,21 @@ THIRD_PARTY = {
     "rich": {"app", "widgets"},
     "click": {"cli"},
     "yaml": {"kubeconfig", "rbac", "report"},
-    "msgspec": {*PURE.split(), *QUESTIONS.split(), "world", "case", "diagnose", "report", "kube", "podsocket", "probe"},
+    "msgspec": {
+        *PURE.split(),
+        *QUESTIONS.split(),
+        "world",
+        "case",
+        "diagnose",
+        "report",
+        "kube",
+        "podsocket",
+        "probe",
+        "widgets",
+    },
 }
 # Modules that think: the same input gives the same output, so they ask neither a clock nor the system.
-THINKING = {*PURE.split(), *QUESTIONS.split(), "world", "case", "checks", "catalogue", "diagnose", "report"}
+THINKING = {*PURE.split(), *QUESTIONS.split(), "world", "case", "checks", "catalogue", "diagnose", "doctor", "report"}
 WORLDLY = {"os", "io", "sys", "time", "socket", "ssl", "subprocess", "threading", "random", "secrets", "pathlib"}
 WORLDLY |= {"tempfile", "urllib", "http", "asyncio", "uuid", "locale", "platform", "shutil", "signal"}
 
@@ -151,8 +164,10 @@ def test_what_thinks_asks_neither_system_nor_clock(path: Path, trees: dict[Path,
 
 
 def _asks_the_clock(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Attribute) and node.func.attr in ("now", "utcnow", "today") and (
-        ast.unparse(node.func.value) in ("datetime", "date", "datetime.datetime", "datetime.date")
+    return (
+        isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("now", "utcnow", "today")
+        and (ast.unparse(node.func.value) in ("datetime", "date", "datetime.datetime", "datetime.date"))
     )
 
 

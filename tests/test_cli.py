@@ -383,7 +383,7 @@ def everything(server: SimulatedApiServer, namespace: str = "shop") -> list[str]
 
 def test_what_may_not_be_listed_everywhere_is_read_in_each_namespace(doctor: Doctor) -> None:
     doctor.server.forbids = lambda resource, namespace: (
-        not namespace and resource not in ("namespaces", "nodes") or namespace == "store"
+        (not namespace and resource not in ("namespaces", "nodes")) or namespace == "store"
     )
     report = doctor.report("-A", "--no-probe")
     assert names(report) == ["default/kubernetes", "kube-system/kube-dns", "shop/cart", "shop/web"]
@@ -404,6 +404,7 @@ def test_services_that_may_not_be_listed_are_unknown(doctor: Doctor) -> None:
     done = doctor("diagnose", "--no-probe")
     assert done.returncode == 4
     assert "unknown-forbidden: cannot list services in namespace shop (forbidden)" in done.stdout
+    assert done.stderr == ""
 
 
 def test_an_object_that_does_not_decode_is_left_out_and_named(doctor: Doctor) -> None:
@@ -581,6 +582,7 @@ def test_a_reader_that_goes_away_is_no_error(doctor: Doctor) -> None:
     assert (process.returncode, error) == (1, b"")
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
 def test_a_full_disk_is_said(doctor: Doctor) -> None:
     with open("/dev/full", "wb") as full:
         process = doctor.start("diagnose", "--no-probe", stdout=full)
@@ -611,7 +613,9 @@ def test_explain_exit_codes(doctor: Doctor) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["diagnose", "--help"], ["rbac", "-h"]], ids=" ".join)
-def test_help_fits_a_terminal_and_names_the_way_it_was_called(doctor: Doctor, arguments: list[str], tmp_path: Path) -> None:
+def test_help_fits_a_terminal_and_names_the_way_it_was_called(
+    doctor: Doctor, arguments: list[str], tmp_path: Path
+) -> None:
     done = doctor(*arguments)
     assert done.returncode == 0
     assert done.stdout.startswith("Usage: svcdoctor ")
@@ -627,6 +631,16 @@ def as_plugin(doctor: Doctor, directory: Path, *arguments: str) -> str:
     script.write_text("from svcdoctor.__main__ import main\nmain()\n")
     command = [sys.executable, str(script), *arguments]
     return subprocess.run(command, env=doctor.environment, capture_output=True, check=True, text=True).stdout
+
+
+def test_the_help_that_is_printed_at_once_is_the_one_of_the_commands(doctor: Doctor) -> None:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; sys.argv = ['svcdoctor', '-h']; from svcdoctor.cli import main; main()",
+    ]
+    done = subprocess.run(command, env=doctor.environment, capture_output=True, check=True, text=True)
+    assert doctor("-h").stdout == done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -74,7 +74,9 @@ def test_one_namespace_takes_one_list_a_kind_and_what_dns_is_judged_by(
     assert all("/namespaces/kube-system/" in extra for extra in rest), rest
 
 
-def test_another_namespace_is_read_when_a_selector_may_mean_it(connect: Callable[[SimulatedApiServer], Cluster]) -> None:
+def test_another_namespace_is_read_when_a_selector_may_mean_it(
+    connect: Callable[[SimulatedApiServer], Cluster],
+) -> None:
     lost = app("cart", "shop")[1]
     with SimulatedApiServer(simulate([*HEALTHY, lost, app("cart", "store")[0]])) as server:
         collected = collect(connect(server), Scope("shop", ("cart",)), NO_PROBE)
@@ -112,7 +114,7 @@ def test_what_is_forbidden_everywhere_is_read_in_each_namespace(server: Simulate
 
 
 def test_without_the_names_of_namespaces_the_contexts_own_is_read(server: SimulatedApiServer, cluster: Cluster) -> None:
-    server.forbids = lambda resource, namespace: not namespace
+    server.forbids = lambda resource, namespace: namespace != "shop"
     assert set(statuses(collect(cluster, Scope(), NO_PROBE))) == {"shop/cart", "shop/web"}
 
 
@@ -146,8 +148,9 @@ def test_an_odd_object_is_named_once(server: SimulatedApiServer, cluster: Cluste
     assert [item.name for item in collected.world.unreadable] == ["odd"]
 
 
-def test_a_server_that_is_not_there(cluster: Cluster, server: SimulatedApiServer) -> None:
-    server.__exit__()
+def test_a_server_that_is_not_there(connect: Callable[[SimulatedApiServer], Cluster]) -> None:
+    with SimulatedApiServer(simulate([])) as server:
+        cluster = connect(server)
     with pytest.raises(Unreachable):
         collect(cluster, Scope(), NO_PROBE)
 

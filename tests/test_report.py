@@ -1,4 +1,4 @@
-"""The report in each of its formats: the contract as a schema holds it, and nothing in it that a terminal would obey."""
+"""The report in each format: the contract as a schema holds it, and nothing in it that a terminal would obey."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def diagnosed(world: World) -> Diagnosis:
 
 
 def assert_valid(diagnosis: Diagnosis) -> None:
-    errors = [f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(json.loads(report_json.render(diagnosis)))]
+    errors = [
+        f"{error.json_path}: {error.message}" for error in SCHEMA.iter_errors(json.loads(report_json.render(diagnosis)))
+    ]
     assert not errors
 
 
@@ -124,7 +126,17 @@ def test_lines_of_text_do_not_end_in_blanks() -> None:
 # markup of rich and textual, NUL, a C1 control, and characters that nobody sees.
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e\n\r\u2028[red]$(reboot)[/red]\x00\x9b31m\u200b\ufeff\U000e0041"
 FREE_TEXT = {"name", "message", "reason", "image", "hostname", "subdomain", "externalName", "serviceName", "value"}
-FREE_TEXT |= {"namespace", "nodeName", "detail", "canonical", "context", "uid", "path", "containerID", "storageClassName"}
+FREE_TEXT |= {
+    "namespace",
+    "nodeName",
+    "detail",
+    "canonical",
+    "context",
+    "uid",
+    "path",
+    "containerID",
+    "storageClassName",
+}
 FREE_MAPS = {"labels", "annotations", "selector", "matchLabels", "data", "nodeSelector"}
 
 
@@ -145,8 +157,11 @@ def hostile(case: SuiteCase) -> World:
     recording = json.loads(world_of(case).record())
     for table in recording["objects"].values():
         table["items"] = [poisoned(item) for item in table["items"]]
+    reasons = [gap["reason"] for gap in recording["gaps"]]
     for part in ("gaps", "unreadable", "lookups", "context"):
         recording[part] = poisoned(recording[part], part)
+    for gap, reason in zip(recording["gaps"], reasons, strict=True):
+        gap["reason"] = reason  # a word of ours
     recording["lookups"] = {f"{name}{HOSTILE}": said for name, said in (recording["lookups"] or {}).items()}
     return World.replay(msgspec.json.encode(recording))
 

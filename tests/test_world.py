@@ -150,7 +150,9 @@ KINDS = {"services": Service, "pods": Pod}
 READS = st.one_of(
     st.tuples(st.just("put"), st.sampled_from(sorted(KINDS)), NAMES, st.lists(WORDS, max_size=3)),
     st.tuples(st.just("everywhere"), st.sampled_from(sorted(KINDS)), NAMES, st.lists(WORDS, max_size=3)),
-    st.tuples(st.just("miss"), st.sampled_from(sorted(KINDS)), NAMES | st.just(EVERYWHERE), st.lists(WORDS, max_size=1)),
+    st.tuples(
+        st.just("miss"), st.sampled_from(sorted(KINDS)), NAMES | st.just(EVERYWHERE), st.lists(WORDS, max_size=1)
+    ),
 )
 
 

@@ -46,7 +46,7 @@ def run(case: Case) -> Iterator[Finding]:
 def _stuck(case: Case, deployment: Workload) -> Finding | None:
     name = deployment.metadata.name
     condition = _past_deadline(deployment)
-    new = _newest_replica_set(case, deployment)
+    new = _newest_replica_set(case, deployment) if condition else None
     if condition is None or new is None:
         return None
     pods = [pod for pod in case.live_pods if top_owner(pod) == ("Deployment", name)]

@@ -218,6 +218,5 @@ def _is_leaving(case: Case, pod: Pod) -> bool:
 
 def _changed_just_now(case: Case, piece: EndpointSlice) -> bool:
     """The controller wrote the slice a moment ago: it is at work, and what differs is still on its way."""
-    moment = (piece.metadata.annotations or {}).get(LAST_CHANGE)
-    seconds = case.seconds_since(moment)
-    return (seconds is not None and seconds < SETTLING_SECONDS) or case.age(piece) < SETTLING_SECONDS
+    moments = ((piece.metadata.annotations or {}).get(LAST_CHANGE), piece.metadata.creation_timestamp)
+    return any(case.is_younger(moment, SETTLING_SECONDS) for moment in moments)

@@ -12,6 +12,7 @@ from svcdoctor.finding import (
     Finding,
     Gap,
     PortRow,
+    Remedy,
     Role,
     ServiceDiagnosis,
     Status,
@@ -171,17 +172,21 @@ def _verdict(finding: Finding, style: Style) -> list[str]:
     )
     if finding.role is Role.CONSEQUENCE:
         label = "then"
-    lines = [
-        f"  {style.paint(label.ljust(LABEL_WIDTH), finding.status)}{style.bold(finding.code or '')}: {finding.message}{hint}"
-    ]
+    lead = f"{style.paint(label.ljust(LABEL_WIDTH), finding.status)}{style.bold(finding.code or '')}"
+    lines = [f"  {lead}: {finding.message}{hint}"]
     for item in finding.evidence:
         lines.append(f"  {''.ljust(LABEL_WIDTH)}{item.label}: {item.value}   {style.dim(f'[{item.source}]')}")
     for remedy in finding.remedies:
-        lines.append(f"  {'fix'.ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}")
-        if remedy.command:
-            lines.append(f"  {''.ljust(LABEL_WIDTH)}{remedy.command}")
+        lines += _remedy(remedy)
     lines.append(f"  {'more'.ljust(LABEL_WIDTH)}{finding.explain}")
     return lines
+
+
+def _remedy(remedy: Remedy) -> list[str]:
+    """What may be done about it: `fix` changes the cluster, `see` only looks further."""
+    label = "fix" if remedy.changes_cluster else "see"
+    lines = [f"  {label.ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}"]
+    return [*lines, f"  {''.ljust(LABEL_WIDTH)}{remedy.command}"] if remedy.command else lines
 
 
 def _also(finding: Finding, cause: str | None, style: Style) -> list[str]:
@@ -199,7 +204,8 @@ def _unknowns(service: ServiceDiagnosis, style: Style) -> list[str]:
             continue
         seen.add((finding.code, finding.message))
         lines.append(f"  {style.paint('unknown'.ljust(LABEL_WIDTH), Status.UNKNOWN)}{finding.code}: {finding.message}")
-        lines += [f"  {'fix'.ljust(LABEL_WIDTH)}{remedy.do}: {remedy.command}" for remedy in finding.remedies]
+        for remedy in finding.remedies:
+            lines += _remedy(remedy)
     return lines
 
 

@@ -204,7 +204,9 @@ class Batch:
                     outcome.error = str(error)
                 continue
             for outcome in outcomes:
-                outcome.found = reported(report, self._own_namespaces(outcome), COMPARED)
+                # A namespace that nobody made is part of a case that is about its absence.
+                own = [*self._own_namespaces(outcome), f"{outcome.namespace}-nowhere"]
+                outcome.found = reported(report, own, COMPARED)
                 # "Nothing is wrong" holds only once the report speaks of what was applied.
                 seen = {one["name"] for one in report["services"] if one["namespace"] == outcome.namespace}
                 silent = not outcome.expected and not services.get(outcome.namespace, set()) <= seen

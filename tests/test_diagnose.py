@@ -1,0 +1,36 @@
+"""What the engine makes of findings: what is held back, what is folded, what is never said of things unseen."""
+
+from __future__ import annotations
+
+import yaml
+
+from simulate import simulate
+from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.finding import Status, Unreadable
+
+NOBODY_MATCHES = """
+kind: Deployment
+metadata: {name: cart}
+spec: {template: {metadata: {labels: {app: cart}}, spec: {containers: [{name: web, image: shop/cart:1}]}}}
+---
+kind: Service
+metadata: {name: cart}
+spec: {selector: {app: crat}, ports: [{port: 80}]}
+"""
+
+
+def test_no_fault_is_said_that_an_undecodable_object_might_disprove() -> None:
+    world = simulate(list(yaml.safe_load_all(NOBODY_MATCHES)))
+    assert diagnose(world, Scope("shop")).diagnosis.services[0].cause == "selector-value-mismatch"
+    world.unreadable.append(Unreadable("pods", "shop", "cart-0", "$.spec: expected object, got array"))
+    service = diagnose(world, Scope("shop")).diagnosis.services[0]
+    assert service.cause is None and service.status is Status.UNKNOWN
+    assert any("pods cart-0 could not be decoded" in finding.message for finding in service.findings)
+
+
+def test_only_and_skip_decide_what_is_reported() -> None:
+    world = simulate(list(yaml.safe_load_all(NOBODY_MATCHES)))
+    without = diagnose(world, Scope("shop", skip=frozenset({"selector-value-mismatch", "slice-no-ready"})))
+    assert without.diagnosis.services[0].status is Status.PASS
+    alone = diagnose(world, Scope("shop", only=frozenset({"slice-no-ready"})))
+    assert [finding.code for finding in alone.diagnosis.services[0].findings if finding.is_fault] == ["slice-no-ready"]
