@@ -2,6 +2,7 @@
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
+# make record-demo   record svcdoctor/demo.json.gz from the current kind cluster; needs kubectl
 # make clean   remove .venv and the caches
 #
 # Each works alone on a machine with only make and Python 3.11 or newer.
@@ -13,7 +14,7 @@ BIN = $(VENV)/bin
 PROJECT = pyproject.toml svcdoctor/__init__.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format record-demo clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo
@@ -29,6 +30,9 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
+
+record-demo: $(VENV)/.installed
+	$(BIN)/python demo/record.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
 
@@ -197,14 +197,16 @@ class Question(NamedTuple):
     zone: str
 
 
-def questions(world: World, scope: Scope, client: Pod | None) -> list[Question]:
-    """For each namespace with Services in scope what its Pods, or the client, are to look up; in order."""
+def questions(world: World, scope: Scope, client: Pod | None, only: Container[str] | None = None) -> list[Question]:
+    """For each namespace (or only these) with Services in scope what its Pods, or the client, are to look up."""
     cluster = ClusterCase(world)
     kube_dns = cluster.or_without(cluster.kube_dns, None)
     address = (kube_dns.spec.cluster_ip or "") if kube_dns else ""
     servers = [(pod.metadata.namespace, pod.metadata.name) for pod in _coredns_pods(world)]
     groups: dict[str, list[Service]] = {}
     for service in _services(world, scope):
+        if only is not None and service.metadata.namespace not in only:
+            continue
         groups.setdefault(service.metadata.namespace, []).append(service)
     return [
         Question(

@@ -298,7 +298,7 @@ def diagnose_service(
     if status in (Status.NOTE, Status.SKIP):
         status = Status.PASS
     cause = next((finding for finding in findings if finding.role is Role.CAUSE), None)
-    steps = tuple(_step(case, step, findings, wants) for step in _steps_shown(findings))
+    steps = tuple(_step(case, step, findings, wants) for step in _steps_shown(findings, case.waits))
     return ServiceDiagnosis(
         namespace=printable(case.namespace),
         name=printable(case.name),
@@ -438,9 +438,11 @@ def _precedence(finding: Finding) -> tuple[int, int]:
     )
 
 
-def _steps_shown(findings: list[Finding]) -> list[Step]:
+def _steps_shown(findings: list[Finding], waits: Collection[Step]) -> list[Step]:
+    """The walk, as far as nothing is left to read for it."""
     later = [step for step in Step if step not in WALK and any(finding.step is step for finding in findings)]
-    return [*WALK, *later]
+    shown = [*WALK, *later]
+    return shown[: next((index for index, step in enumerate(shown) if step in waits), len(shown))]
 
 
 def _step(case: Case, step: Step, findings: list[Finding], wants: set[Want]) -> StepResult:

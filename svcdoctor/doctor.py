@@ -51,6 +51,7 @@ class Doctor:
         self._callers: dict[Asker, Template] = {}
         self._said: dict[Asker, list[Finding]] = {}
         self._wants: dict[Asker, frozenset[Want]] = {}
+        self._changed: set[Name] = set()
         self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
 
     @property
@@ -96,11 +97,22 @@ class Doctor:
         said = [(template, self._said[asker]) for asker, template in self._callers.items() if self._speaks(asker)]
         return assemble(self.world, services, self._cluster, self._absent, said)
 
+    def take_changed(self) -> frozenset[Name]:
+        """The Services that say something else, are new or are gone since this was asked last."""
+        changed = frozenset(self._changed)
+        self._changed.clear()
+        return changed
+
+    def service(self, name: Name) -> ServiceDiagnosis | None:
+        return self._diagnosed.get(name)
+
+    def labels(self, name: Name) -> dict[str, str]:
+        service = self._services.get(name)
+        return (service.metadata.labels if service else None) or {}
+
     def _is_ripe(self, asker: Asker) -> bool:
         """What waits for objects is judged again when all that it asked for is there, or refused."""
-        return all(
-            self.world.is_answered(want.resource, want.namespace) for want in self._wants.get(asker, ())
-        )
+        return all(self.world.is_answered(want.resource, want.namespace) for want in self._wants.get(asker, ()))
 
     def _judge(self, asker: Asker, judge: Callable[[set[Want]], T]) -> T:
         wants: set[Want] = set()
@@ -127,6 +139,7 @@ class Doctor:
         result = self._judge(asker, judge)
         if result != self._diagnosed.get(name):
             self._diagnosed[name] = result
+            self._changed.add(name)
 
     def _list_services(self) -> None:
         found = self._judge(SERVICES, lambda wants: services_in(self.world, self.scope, wants))
@@ -134,6 +147,7 @@ class Doctor:
         for name in self._services.keys() - services.keys():
             self._forget(("service", *name))
             self._diagnosed.pop(name, None)
+            self._changed.add(name)
         self._reads.stale.update(("service", *name) for name in services.keys() - self._services.keys())
         self._services = services
 

@@ -96,6 +96,11 @@ class World:
         self._set(resource, metadata.namespace, metadata.name, None if kind == "DELETED" else item)
         self._derived.clear()
 
+    def drop(self, resource: str, namespace: str, name: str) -> None:
+        """An object that is gone, or cannot be read any more."""
+        self._set(resource, namespace, name, None)
+        self._derived.clear()
+
     def miss(self, gap: Gap) -> None:
         """A read that brought nothing."""
         if self._gaps.get((gap.resource, gap.namespace)) != gap:

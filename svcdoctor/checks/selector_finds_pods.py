@@ -1,21 +1,21 @@
 """Does the selector find the Pods it is meant to, or why are there none?
 
 selector-value-mismatch
-    The selector matches no Pod. A workload carries its keys with another value.
+    The selector matches no Pod; a workload carries its keys with another value.
     Why it breaks      Every pair of a selector must be on a Pod, letter by letter; one that differs excludes the Pod.
     Confirm by hand    kubectl -n {namespace} get pods --show-labels
     Fix                kubectl -n {namespace} set selector service {name} KEY=VALUE (it replaces the whole selector)
     Not a fault when   The workload that carries the wanted value is about to be deployed.
 
 selector-key-mismatch
-    The selector matches no Pod. A workload carries the value under another key, as in app and app.kubernetes.io/name.
+    The selector matches no Pod; a workload carries the value under another key, as in app and app.kubernetes.io/name.
     Why it breaks      Keys are compared as they stand, prefix and case included; no key is an alias of another.
     Confirm by hand    kubectl -n {namespace} get pods --show-labels
     Fix                Name the key that the Pods carry, or label the Pod template with the key of the selector.
     Not a fault when   The workload that carries the wanted key is about to be deployed.
 
 selector-extra-label
-    The selector matches no Pod. All but some of its pairs fit a workload, and the keys of these it does not have.
+    The selector matches no Pod; all but some of its pairs fit a workload, and the keys of these it does not have.
     Why it breaks      A selector is a conjunction: one key that the Pods lack is enough to exclude them all. Helm
                        values and Kustomize's commonLabels add such keys to Services whose Pods stay as they were.
     Confirm by hand    kubectl -n {namespace} get pods --show-labels

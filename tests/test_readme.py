@@ -1,0 +1,68 @@
+"""The README says what is: its screen and its codes are generated, and its commands run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from svcdoctor.catalogue import pages, title
+from svcdoctor.cli import cli
+from svcdoctor.demo import recorded_world
+from svcdoctor.diagnose import OWN_LIMITS, Scope, diagnose
+from svcdoctor.report import text
+
+README = Path(__file__).parents[1] / "README.md"
+UPDATE = bool(os.environ.get("SVCDOCTOR_UPDATE"))
+
+
+def region(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(<!-- {name}[^\n]*-->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)
+
+
+def check_region(name: str, wanted: str) -> None:
+    content = README.read_text(encoding="utf-8")
+    found = region(name).search(content)
+    assert found, f"README.md has no region {name}"
+    if UPDATE:
+        README.write_text(content[: found.start(2)] + wanted + content[found.end(2) :], encoding="utf-8")
+    else:
+        assert found[2] == wanted
+
+
+def test_the_screen_is_what_the_demo_prints() -> None:
+    report = text.render(diagnose(recorded_world(), Scope("shop", names=("orders",))).diagnosis)
+    check_region("screen", f"```\n$ svcdoctor diagnose orders\n{report}```\n")
+
+
+def test_the_codes_are_those_of_the_checks() -> None:
+    rows = [f"| `{code}` | {page.step or 'any'} | {title(code)} |\n" for code, page in pages().items()]
+    check_region("codes", "| code | step | what is wrong |\n|---|---|---|\n" + "".join(rows))
+
+
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("svcdoctor")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_understood(command: str, tmp_path: Path) -> None:
+    """Commands that need a cluster get as far as looking for one; the others do what they say."""
+    words = shlex.split(command)[1:]
+    runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})
+    result = runner.invoke(cli, words)
+    if words and words[0] in ("explain", "rbac", "completion"):
+        assert result.exit_code == 0 and result.output
+    else:
+        assert type(result.exception).__name__ == "ConfigError", result.output
+
+
+def test_every_code_of_the_tool_has_a_page() -> None:
+    assert set(OWN_LIMITS) <= set(pages())
