@@ -59,6 +59,10 @@ UNOWNED = {
 SLICES_BY_SERVICE = Index(
     "slices by service", "endpointslices", lambda item: filter(None, [(item.metadata.labels or {}).get(SERVICE_NAME)])
 )
+STATEFULSETS_BY_SERVICE = Index(
+    "statefulsets by service", "statefulsets", lambda item: filter(None, [item.spec.service_name])
+)
+PODS_BY_OWNER = Index("pods by owner", "pods", lambda pod: [top_owner(pod)])
 EVENTS_BY_OBJECT = Index(
     "events by object", "events", lambda event: [(event.involved_object.kind, event.involved_object.name)]
 )
@@ -314,6 +318,17 @@ class Case(View):
         likely = self.world.found(PODS_BY_LABEL, self.namespace, *selector.items())
         return [pod for pod in likely if matches(selector, pod.metadata.labels)]
 
+    def pods_of(self, template: Template) -> list[Pod]:
+        """The Pods that a workload of the namespace made, or the bare Pod itself, by name."""
+        self.touched.add("pods")
+        return self.world.found(PODS_BY_OWNER, self.namespace, (template.kind, template.name))
+
+    @cached_property
+    def governed(self) -> list[Workload]:
+        """The StatefulSets that name this Service in serviceName, by name."""
+        self.touched.add("statefulsets")
+        return self.world.found(STATEFULSETS_BY_SERVICE, self.namespace, self.name)
+
     @cached_property
     def live_pods(self) -> list[Pod]:
         """The expected set without Pods that have run to their end."""
@@ -461,7 +476,8 @@ class Case(View):
         try:
             return self.slices, ""
         except NotRead as missing:
-            if missing.gap is None:
+            # Where a watch was lost it was the server that went away: nothing else could be read from it either.
+            if missing.gap is None or missing.gap.verb == "watch":
                 raise
             # Asked of the World itself: no check declares this kind, which is read only when it has come to this.
             legacy = self.or_without(lambda: self.world.listed("endpoints", self.namespace), {}).get(self.name)

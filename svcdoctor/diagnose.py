@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -132,6 +132,12 @@ def assemble(
             for item in world.unreadable
         ),
     )
+
+
+def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagnosis]) -> Diagnosis:
+    """The same report; a Service that says what it said before is the same object as before."""
+    known = [(before.get((entry.namespace, entry.name)), entry) for entry in diagnosis.services]
+    return replace(diagnosis, services=tuple(old if old == new and old else new for old, new in known))
 
 
 def diagnose_cluster(world: World, scope: Scope, wants: set[Want]) -> tuple[Finding, ...]:
@@ -263,7 +269,9 @@ def could_not_read(subject: Subject, gap: Gap) -> Finding:
         if code == "unknown-forbidden"
         else ()
     )
-    return unknown(code, subject, f"cannot {gap.verb} {gap.resource} {gap.where} ({why})", evidence, remedies=remedies)
+    return _printable(
+        unknown(code, subject, f"cannot {gap.verb} {gap.resource} {gap.where} ({why})", evidence, remedies=remedies)
+    )
 
 
 def _printable(finding: Finding) -> Finding:

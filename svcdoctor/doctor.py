@@ -50,6 +50,7 @@ class Doctor:
         self._absent: list[MissingName] = []
         self._callers: dict[Asker, Template] = {}
         self._said: dict[Asker, list[Finding]] = {}
+        self._speaking: set[Asker] = set()  # clients that say more than that they are well
         self._wants: dict[Asker, frozenset[Want]] = {}
         self._changed: set[Name] = set()
         self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
@@ -94,7 +95,7 @@ class Doctor:
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""
         services = [self._diagnosed[name] for name in self._services if name in self._diagnosed]
-        said = [(template, self._said[asker]) for asker, template in self._callers.items() if self._speaks(asker)]
+        said = [(template, self._said[asker]) for asker, template in self._callers.items() if asker in self._speaking]
         return assemble(self.world, services, self._cluster, self._absent, said)
 
     def take_changed(self) -> frozenset[Name]:
@@ -126,7 +127,13 @@ class Doctor:
 
     def _judge_client(self, asker: Asker) -> None:
         template = self._callers[asker]
-        self._said[asker] = self._judge(asker, lambda wants: diagnose_client(self.world, template, self.scope, wants))
+        said = self._judge(asker, lambda wants: diagnose_client(self.world, template, self.scope, wants))
+        self._said[asker] = said
+        well = (None, template.subject)
+        if all(finding.status in (Status.PASS, Status.SKIP) and finding.subject in well for finding in said):
+            self._speaking.discard(asker)
+        else:
+            self._speaking.add(asker)
 
     def _judge_service(self, asker: Asker) -> None:
         name = cast(Name, asker[1:])
@@ -159,6 +166,7 @@ class Doctor:
         for asker in self._callers.keys() - callers.keys():
             self._forget(asker)
             self._said.pop(asker, None)
+            self._speaking.discard(asker)
         # A template is no answer of the World's that could be noted: it comes with the list.
         self._reads.stale.update(
             asker
@@ -170,11 +178,3 @@ class Doctor:
     def _forget(self, asker: Asker) -> None:
         self._reads.forget(asker)
         self._wants.pop(asker, None)
-
-    def _speaks(self, asker: Asker) -> bool:
-        """Whether a client says more than that it is well: to no other result, the report is put together faster."""
-        own = self._callers[asker].subject
-        return any(
-            finding.status not in (Status.PASS, Status.SKIP) or finding.subject not in (None, own)
-            for finding in self._said.get(asker, ())
-        )

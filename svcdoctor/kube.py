@@ -170,6 +170,8 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str
 
 
+_LOG_SILENCE = 3600.0  # seconds that a followed log may say nothing
+
 # Built under a lock: while one thread makes a decoder, msgspec 0.22 lets another decode with the half-made description
 # of a Struct that both know, and the interpreter dies.
 _BUILDING = threading.Lock()
@@ -225,13 +227,13 @@ class Cluster:
         return f"Cluster(context={self.context!r}, server={self.server!r})"
 
     @classmethod
-    def connect(cls, options: ConnectOptions) -> Cluster:
+    def connect(cls, options: ConnectOptions, access: Access | None = None) -> Cluster:
         """Read the kubeconfig (or a Pod's service account), run its exec plugin if it has one, and be ready.
 
         The server is not asked yet: version() is the cheapest proof that it answers and knows us.
         Raises ConfigError, and Unauthenticated when the plugin fails.
         """
-        access = choose(options)
+        access = access or choose(options)
         if access is None:
             access, configuration = _in_cluster(options)
         else:
@@ -423,6 +425,43 @@ class Cluster:
         what = f"port-forward to pod {printable(namespace)}/{printable(pod)} port {port}"
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/portforward"
         return PodSocket(self._open(what, path, [("ports", str(port))], ("v4.channel.k8s.io",), ends), timeout)
+
+    def manifest(self, resource: Resource, namespace: str, name: str) -> dict[str, Any]:
+        """One object with every field that the server has. Raises KubeError."""
+        what = f"get {resource.name} {printable(namespace)}/{printable(name)}"
+        answer = self._read(what, "GET", resource.path(quote(namespace, safe=""), quote(name, safe="")))
+        manifest: dict[str, Any] = self._decode(what, answer, dict[str, Any])
+        return manifest
+
+    def logs(
+        self, namespace: str, pod: str, *, container: str = "", tail: int = 200, follow: bool = False
+    ) -> Iterator[str]:
+        """The last `tail` lines that a container printed, and with `follow` those to come, until the caller stops."""
+        what = f"read the log of pod {printable(namespace)}/{printable(pod)}"
+        path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/log"
+        query = {"tailLines": str(tail), **({"container": container} if container else {})}
+        if not follow:
+            answer = self._read(what, "GET", path, tuple(query.items()))
+            yield from answer.body.decode("utf-8", "replace").splitlines()
+            return
+        target = f"{path}?{urlencode({**query, 'follow': 'true'})}"
+        connection, response = self._open_watch(what, target, _LOG_SILENCE, lambda _: None)
+        try:
+            yield from self._lines(response)
+        except (HTTPError, OSError) as error:
+            raise self._transport_failure(what, error, answering=True) from None
+        finally:
+            response.close()
+            connection.close()
+
+    @staticmethod
+    def _lines(response: HTTPResponse) -> Iterator[str]:
+        rest = b""
+        while chunk := response.read1(1 << 16):
+            *lines, rest = (rest + chunk).split(b"\n")
+            yield from (line.decode("utf-8", "replace") for line in lines)
+        if rest:
+            yield rest.decode("utf-8", "replace")
 
     # --- credentials ------------------------------------------------------------------------------------------
 

@@ -259,7 +259,9 @@ class World:
 
     def learn(self, namespace: str, said: Lookups) -> None:
         """What a Pod of one namespace was told, instead of what it was told before."""
-        self._lookups = self._lookups if self._lookups is not None else {}
+        if self._lookups is None:
+            self.lookups = {}
+        self._lookups = self._lookups or {}
         before = self._lookups.get(namespace)
         self._lookups[namespace] = said
         if before is None:

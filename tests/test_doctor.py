@@ -15,7 +15,7 @@ from simulate import simulate
 from suites import load_suites
 from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.doctor import Doctor
-from svcdoctor.finding import Gap
+from svcdoctor.finding import Gap, Status
 from svcdoctor.objects import RESOURCES
 from svcdoctor.world import EVERYWHERE, World
 
@@ -120,3 +120,99 @@ def test_after_any_events_the_result_is_that_of_a_diagnosis_from_scratch(
         play(world, other, events, step)
         assert not doctor.wants
         assert refreshed(doctor) == from_scratch(world, scope)
+
+
+def shop(count: int = 6) -> World:
+    manifests: list[dict[str, Any]] = []
+    for number in range(count):
+        labels = {"app": f"app-{number}", "tier": "backend"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "web", "image": "web:1"}]}}
+        metadata = {"name": f"app-{number}", "namespace": "shop"}
+        manifests.append({"kind": "Deployment", "metadata": metadata, "spec": {"replicas": 2, "template": template}})
+        spec = {"selector": labels, "ports": [{"port": 80, "targetPort": 8080}]}
+        manifests.append({"kind": "Service", "metadata": dict(metadata), "spec": spec})
+    return simulate(manifests)
+
+
+def judged_after(doctor: Doctor, *events: tuple[str, str, Any]) -> set[str]:
+    """Names of the Services that are judged again because of these events."""
+    refreshed(doctor)
+    for event in events:
+        doctor.world.apply(*event)
+    return {str(asker[2]) for asker in doctor.world.follow().stale if asker[0] == "service"}
+
+
+def changed(item: Any, **labels: str) -> Any:
+    return replace(item, metadata=replace(item.metadata, labels={**(item.metadata.labels or {}), **labels}))
+
+
+def of(world: World, resource: str, name: str) -> Any:
+    return next(item for item in world.held(resource) if item.metadata.name.startswith(name))
+
+
+def test_a_heartbeat_judges_nothing() -> None:
+    doctor = Doctor(shop(), Scope())
+    node = of(doctor.world, "nodes", "worker")
+    later = replace(node, metadata=replace(node.metadata, resource_version="7"))
+    assert judged_after(doctor, ("nodes", "MODIFIED", later)) == set()
+    assert doctor.world.listed("nodes")["worker"] is later
+
+
+def test_a_pod_judges_the_services_that_select_it_before_or_after() -> None:
+    doctor = Doctor(shop(), Scope())
+    pod = of(doctor.world, "pods", "app-1")
+    assert judged_after(doctor, ("pods", "MODIFIED", changed(pod, extra="label"))) == {"app-1"}
+    pod = of(doctor.world, "pods", "app-1")
+    assert judged_after(doctor, ("pods", "MODIFIED", changed(pod, app="app-2"))) == {"app-1", "app-2"}
+    assert judged_after(doctor, ("pods", "DELETED", of(doctor.world, "pods", "app-3"))) == {"app-3"}
+
+
+def test_a_slice_judges_its_service_and_a_service_itself() -> None:
+    doctor = Doctor(shop(), Scope())
+    piece = of(doctor.world, "endpointslices", "app-1")
+    assert judged_after(doctor, ("endpointslices", "MODIFIED", changed(piece, extra="label"))) == {"app-1"}
+    service = of(doctor.world, "services", "app-4")
+    assert judged_after(doctor, ("services", "MODIFIED", changed(service, extra="label"))) == {"app-4"}
+
+
+def test_a_controlled_replica_set_is_nobodys_business_while_all_is_well() -> None:
+    doctor = Doctor(shop(), Scope())
+    replicas = of(doctor.world, "replicasets", "app-1")
+    assert judged_after(doctor, ("replicasets", "MODIFIED", changed(replicas, extra="label"))) == set()
+
+
+def test_what_is_judged_again_and_says_the_same_is_the_same_object() -> None:
+    doctor = Doctor(shop(), Scope())
+    refreshed(doctor)
+    before = doctor.diagnosis().services
+    doctor.take_changed()
+    doctor.world.apply("pods", "MODIFIED", changed(of(doctor.world, "pods", "app-1"), extra="label"))
+    refreshed(doctor)
+    assert all(old is new for old, new in zip(before, doctor.diagnosis().services, strict=True))
+    assert doctor.take_changed() == frozenset()
+
+
+def test_services_that_are_lost_sight_of_stay_and_are_unknown() -> None:
+    doctor = Doctor(shop(), Scope())
+    refreshed(doctor)
+    doctor.world.lose(Gap("watch", "services", "", EVERYWHERE, "unreachable", "no answer"))
+    refreshed(doctor)
+    lost = doctor.diagnosis()
+    assert {entry.status for entry in lost.services} == {Status.UNKNOWN} and len(lost.services) == 8
+    doctor.world.find("services", EVERYWHERE)
+    refreshed(doctor)
+    assert {entry.status for entry in doctor.diagnosis().services} == {Status.PASS}
+
+
+def test_a_service_that_waits_for_objects_shows_how_far_its_walk_has_come() -> None:
+    world = shop()
+    pods = world.held("pods")
+    world.forget("pods")
+    doctor = Doctor(world, Scope())
+    refreshed(doctor)
+    assert ("shop", "app-1") in doctor.checking
+    entry = next(entry for entry in doctor.diagnosis().services if entry.name == "app-1")
+    assert len(entry.steps) < 5
+    world.put("pods", EVERYWHERE, pods)
+    refreshed(doctor)
+    assert not doctor.checking and not doctor.wants

@@ -19,7 +19,8 @@ import svcdoctor.report.yaml as report_yaml
 from simulate import simulate
 from suites import SuiteCase, load_suites
 from svcdoctor.diagnose import Scope, diagnose
-from svcdoctor.finding import Diagnosis, Status
+from svcdoctor.finding import Diagnosis, Gap, Status
+from svcdoctor.objects import RESOURCES
 from svcdoctor.text import printable
 from svcdoctor.world import World
 
@@ -44,6 +45,10 @@ def world_of(case: SuiteCase) -> World:
 
 
 def diagnosed(world: World) -> Diagnosis:
+    """As collect.py does where nobody answers: what is still asked for becomes a gap."""
+    while wants := diagnose(world, Scope()).wants:
+        for want in wants:
+            world.miss(Gap("list", want.resource, RESOURCES[want.resource].group, want.namespace, "not-read"))
     return diagnose(world, Scope()).diagnosis
 
 

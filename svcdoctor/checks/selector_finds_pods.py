@@ -67,7 +67,7 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import NamedTuple
 
-from svcdoctor.case import Case
+from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
 from svcdoctor.nearmiss import Difference, NearMiss
@@ -90,6 +90,7 @@ CHECK = Check(
     },
     reads=(
         "services",
+        "endpointslices",
         "pods",
         "deployments",
         "statefulsets",
@@ -117,6 +118,11 @@ def run(case: Case) -> Iterator[Finding]:
     if staying:
         yield _found(case)
         return
+    if not case.pods and (still := _still_in_slices(case)):
+        # Read at two moments, or the controller has not followed yet: which of the two holds is seen next time.
+        said = f"no Pod matches {selector_text(case.selector)} now, and the EndpointSlices still hold {listing(still)}"
+        yield unknown("unknown-settling", case.subject, said)
+        return
     wanted = [template for template in case.matching_templates if template.kind not in (*BATCH, "Pod")]
     if wanted:
         yield _without_pods(case, wanted)
@@ -127,6 +133,12 @@ def run(case: Case) -> Iterator[Finding]:
         yield passed(case.subject, f"selects the Pods of {owner}, which has none between its runs")
     else:
         yield from _matching_nothing(case)
+
+
+def _still_in_slices(case: Case) -> list[str]:
+    """Pods that are gone, and that slices still call ready."""
+    ready: list[EndpointView] = case.or_without(lambda: case.ready_endpoints, [])
+    return [view.pod for view in ready if view.pod and view.pod not in case.listed("pods")]
 
 
 def _found(case: Case, all_are: str = "") -> Finding:
@@ -208,8 +220,7 @@ def _is_served(case: Case, template: Template) -> bool:
 
 
 def _pods_of(case: Case, template: Template) -> list[Pod]:
-    owner = (template.kind, template.name)
-    return [pod for pod in case.listed("pods").values() if top_owner(pod) == owner]
+    return case.pods_of(template)
 
 
 class Refusal(NamedTuple):

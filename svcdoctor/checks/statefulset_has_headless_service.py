@@ -29,7 +29,7 @@ CHECK = Check(
 
 
 def run(case: Case) -> Iterator[Finding]:
-    governed = [item for _, item in sorted(case.listed("statefulsets").items()) if item.spec.service_name == case.name]
+    governed = case.governed
     if not governed or case.is_external_name:
         yield skipped(case.subject, "no StatefulSet names it in serviceName")
     elif case.is_headless:

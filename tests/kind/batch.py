@@ -177,9 +177,20 @@ class Batch:
             outcome.error = f"not tried: {error}"
 
     def _poll(self) -> None:
+        """Until each case is as expected, and still is at the end: an alarm that comes late is false all the same.
+
+        A case that is different at the end has the rest of its time to come back, since some faults come and go.
+        """
         started = time.monotonic()
         services = self._services()
-        pending = [outcome for outcome in self.outcomes.values() if not outcome.error]
+        tried = [outcome for outcome in self.outcomes.values() if not outcome.error]
+        self._until_met(tried, services, started)
+        met = [outcome for outcome in tried if outcome.met]
+        if met:
+            self._look(met, services)
+            self._until_met([outcome for outcome in met if not outcome.met], services, started)
+
+    def _until_met(self, pending: list[Outcome], services: dict[str, set[str]], started: float) -> None:
         while pending:
             self._look(pending, services)
             waited = time.monotonic() - started
@@ -188,8 +199,6 @@ class Batch:
             pending = [one for one in pending if not one.met and not one.error and waited < one.case.live.wait]
             if pending:
                 time.sleep(SECONDS_BETWEEN_ROUNDS)
-        # What held early must hold still: an alarm that comes late would be false all the same.
-        self._look([one for one in self.outcomes.values() if one.met], services)
 
     def _look(self, pending: list[Outcome], services: dict[str, set[str]]) -> None:
         """One round: a run of svcdoctor for all cases, and one more for each that asks for other arguments."""

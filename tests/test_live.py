@@ -1,0 +1,310 @@
+"""The Diagnosis of a cluster while it changes, against an API server that is watched."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from simulate import simulate
+from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.finding import ServiceDiagnosis, Status
+from svcdoctor.kube import Cluster, ConnectOptions
+from svcdoctor.live import Live, Replayed, Timing, Update
+from svcdoctor.reflector import Pace
+from svcdoctor.schedule import Rhythm
+from svcdoctor.world import World
+from watched_apiserver import WatchedApiServer
+
+QUICK = Timing(pace=Pace(first_pause=0.02, longest_pause=0.05, denied=0.1), update=0.01)
+
+
+def deployment(name: str, namespace: str = "shop") -> dict[str, Any]:
+    labels = {"app": name}
+    container = {"name": "web", "image": f"registry.example/{name}:1", "ports": [{"containerPort": 8080}]}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    return {"kind": "Deployment", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def service(name: str, namespace: str = "shop") -> dict[str, Any]:
+    spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+    return {"kind": "Service", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
+
+
+def shop() -> World:
+    return simulate([item for name in ("cart", "web") for item in (deployment(name), service(name))])
+
+
+class Screen:
+    """Keeps every Update, as a dashboard would show them."""
+
+    def __init__(self) -> None:
+        self.updates: list[Update] = []
+        self.failures: list[Exception] = []
+
+    @property
+    def last(self) -> Update:
+        return self.updates[-1]
+
+    def service(self, name: str, namespace: str = "shop") -> ServiceDiagnosis | None:
+        if not self.updates:
+            return None
+        found = (item for item in self.last.diagnosis.services if (item.namespace, item.name) == (namespace, name))
+        return next(found, None)
+
+    def status(self, name: str, namespace: str = "shop") -> str | None:
+        if self.updates and (namespace, name) in self.last.checking:
+            return "checking"
+        entry = self.service(name, namespace)
+        return entry.status.value if entry else None
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        ends = time.monotonic() + 30
+        while not condition():
+            assert not self.failures, self.failures
+            assert time.monotonic() < ends, self.shown()
+            time.sleep(0.002)
+
+    def shown(self) -> str:
+        if not self.updates:
+            return "nothing"
+        services = [
+            (entry.namespace, entry.name, entry.status, entry.headline) for entry in self.last.diagnosis.services
+        ]
+        return f"{services} {sorted(self.last.checking)} {[state[:5] for state in self.last.streams]}"
+
+
+@pytest.fixture
+def server() -> Iterator[WatchedApiServer]:
+    with WatchedApiServer(shop()) as running:
+        yield running
+
+
+@pytest.fixture
+def screen() -> Screen:
+    return Screen()
+
+
+StartLive = Callable[..., Live]
+
+
+@pytest.fixture
+def live(server: WatchedApiServer, screen: Screen, tmp_path: Path) -> Iterator[StartLive]:
+    cluster = Cluster.connect(ConnectOptions(kubeconfig=str(server.kubeconfig(tmp_path, namespace="shop"))))
+    started: list[Live] = []
+
+    def start(scope: Scope = Scope(), *, probe: bool = False, timing: Timing = QUICK) -> Live:  # noqa: B008
+        engine = Live(
+            cluster, scope, probe=probe, post=screen.updates.append, failed=screen.failures.append, timing=timing
+        )
+        started.append(engine)
+        engine.start()
+        return engine
+
+    yield start
+    for engine in started:
+        engine.stop()
+    names = {"live", *(f"lookups {number}" for number in range(1, 7))}
+    screen.until(lambda: not any(thread.name in names for thread in threading.enumerate()))
+    assert not screen.failures
+    cluster.close()
+
+
+def test_a_service_that_breaks_and_heals(server: WatchedApiServer, screen: Screen, live: StartLive) -> None:
+    live()
+    screen.until(lambda: screen.status("cart") == screen.status("web") == "pass")
+    web = screen.service("web")
+    broken = server.get("services", "shop", "cart")
+    broken["spec"]["selector"] = {"app": "kart"}
+    server.change("services", "MODIFIED", broken)
+    screen.until(lambda: screen.status("cart") == "fail")
+    cart = screen.service("cart")
+    assert cart and cart.cause == "selector-value-mismatch"
+    assert screen.service("web") is web
+    server.change("services", "MODIFIED", {**broken, "spec": {**broken["spec"], "selector": {"app": "cart"}}})
+    screen.until(lambda: screen.status("cart") == "pass")
+    server.change("services", "DELETED", broken)
+    screen.until(lambda: screen.status("cart") is None)
+    assert any(("shop", "cart") in update.changed for update in screen.updates)
+    assert screen.service("web") is web
+
+
+def test_what_is_said_is_what_a_diagnosis_from_scratch_says(screen: Screen, live: StartLive) -> None:
+    engine = live()
+    screen.until(lambda: screen.status("cart") == screen.status("web") == "pass")
+    world = World.replay(engine.record())
+    assert diagnose(world, Scope()).diagnosis.services == screen.last.diagnosis.services
+
+
+def test_services_are_there_before_the_last_kind_has_come(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    server.held.add("pods")
+    live()
+    screen.until(lambda: screen.status("cart") == "checking")
+    cart = screen.service("cart")
+    assert cart and len(cart.steps) < 5 and cart.type == "ClusterIP"
+
+
+def test_a_stream_that_stays_broken_makes_verdicts_unknown_until_it_heals(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    live(timing=QUICK._replace(lost=0.05))
+    screen.until(lambda: screen.status("cart") == "pass")
+    server.silence("endpointslices")
+    screen.until(lambda: screen.status("cart") == "unknown")
+    assert ("endpointslices", "", "broken") in [state[:3] for state in screen.last.streams]
+    assert [gap.verb for gap in screen.last.diagnosis.denied] == ["watch"]
+    server.speak("endpointslices")
+    screen.until(lambda: screen.status("cart") == "pass")
+    assert not screen.last.diagnosis.denied
+
+
+def test_services_that_are_lost_sight_of_stay_and_are_unknown(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    live(timing=QUICK._replace(lost=0.05))
+    screen.until(lambda: screen.status("cart") == "pass")
+    server.silence("services")
+    screen.until(lambda: screen.status("cart") == "unknown")
+    server.speak("services")
+    screen.until(lambda: screen.status("cart") == "pass")
+
+
+def test_an_api_server_that_cannot_be_reached_is_said_and_not_waited_for(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    server.silence("pods")
+    live()
+    screen.until(lambda: screen.status("cart") == "unknown")
+    server.speak("pods")
+    screen.until(lambda: screen.status("cart") == "pass")
+
+
+def test_what_may_not_be_listed_everywhere_is_watched_by_namespace(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    server.forbids = lambda resource, namespace: namespace in ("", "kube-system")
+    live()
+    screen.until(lambda: screen.status("cart") in ("pass", "unknown"))
+    states = {state[:3] for state in screen.last.streams}
+    assert ("services", "", "denied") in states
+    assert ("services", "shop", "watching") in states
+    broken = server.get("services", "shop", "cart")
+    broken["spec"]["selector"] = {"app": "kart"}
+    server.change("services", "MODIFIED", broken)
+    screen.until(lambda: screen.status("cart") == "fail")
+
+
+def test_one_namespace_and_what_its_checks_ask_of_others(screen: Screen, live: StartLive) -> None:
+    live(Scope("shop"))
+    screen.until(lambda: screen.status("cart") == "pass")
+    streams = {state[:2] for state in screen.last.streams}
+    assert ("pods", "shop") in streams and ("services", "kube-system") in streams
+    assert ("pods", "") not in streams
+    assert {entry.namespace for entry in screen.last.diagnosis.services} == {"shop"}
+
+
+def test_an_object_that_does_not_decode_is_left_out_and_named(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    live()
+    screen.until(lambda: screen.status("cart") == "pass")
+    whole = server.get("services", "shop", "cart")
+    server.change("services", "MODIFIED", {**whole, "spec": {**whole["spec"], "ports": 5}})
+    screen.until(lambda: screen.status("cart") is None)
+    assert [item.name for item in screen.last.diagnosis.unreadable] == ["cart"]
+    server.change("services", "MODIFIED", whole)
+    screen.until(lambda: screen.status("cart") == "pass")
+    assert not screen.last.diagnosis.unreadable
+
+
+def test_a_young_service_is_judged_when_its_time_is_up(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    live()
+    screen.until(lambda: screen.status("cart") == "pass")
+    young = server.get("services", "shop", "cart")
+    created = datetime.now(UTC) - timedelta(seconds=28)
+    young["metadata"] |= {"name": "new", "creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    young["spec"]["selector"] = {"app": "nobody"}
+    server.change("services", "ADDED", young)
+    screen.until(lambda: screen.status("new") == "unknown")
+    screen.until(lambda: screen.status("new") == "fail")
+
+
+def execs(server: WatchedApiServer) -> int:
+    return sum(request.path.endswith("/exec") for request in server.received)
+
+
+def test_names_are_looked_up_at_first_on_demand_and_never_because_of_an_event(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    server.forbids = lambda resource, namespace: resource.startswith("pods/")
+    engine = live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(3600.0, 3600.0, 3600.0)))
+    screen.until(lambda: screen.status("cart") == "unknown")
+    first = execs(server)
+    assert first
+    changed = server.get("pods", "shop", server.documents("pods", "shop")[0]["metadata"]["name"])
+    changed["metadata"]["labels"] = {"app": "other"}
+    server.change("pods", "MODIFIED", changed)
+    screen.until(lambda: bool(screen.service("cart")) and len(screen.updates) > 3)
+    assert execs(server) == first
+    engine.run_again()
+    screen.until(lambda: execs(server) > first)
+    assert any(entry.kind == "probe" for entry in screen.last.log)
+
+
+def test_names_are_looked_up_on_a_schedule(server: WatchedApiServer, screen: Screen, live: StartLive) -> None:
+    server.forbids = lambda resource, namespace: resource.startswith("pods/")
+    live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(lookups=0.05)))
+    screen.until(lambda: execs(server) > 3)
+
+
+def test_while_paused_nothing_is_posted_and_nothing_is_missed(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    engine = live()
+    screen.until(lambda: screen.status("cart") == "pass")
+    engine.pause()
+    screen.until(lambda: engine._paused)
+    count = len(screen.updates)
+    server.change("services", "DELETED", server.get("services", "shop", "cart"))
+    world = engine._world
+    screen.until(lambda: all(item.metadata.name != "cart" for item in world.held("services", "shop")))
+    assert len(screen.updates) == count
+    engine.resume()
+    screen.until(lambda: screen.status("cart") is None)
+
+
+def test_a_recording_is_played_from_the_first_world_to_the_last_and_again(screen: Screen) -> None:
+    healthy = shop()
+    wrong = service("cart")
+    wrong["spec"]["selector"] = {"app": "kart"}
+    broken = simulate([deployment("cart"), wrong, deployment("web"), service("web")])
+    replayed = Replayed([healthy, broken], Scope(), post=screen.updates.append, seconds=0.0)
+    replayed.start()
+    screen.until(lambda: len(screen.updates) >= 4)
+    replayed.stop()
+    found = [
+        next(entry.status for entry in update.diagnosis.services if entry.name == "cart")
+        for update in screen.updates[:4]
+    ]
+    assert found == [Status.PASS, Status.FAIL, Status.PASS, Status.FAIL]
+    assert ("shop", "cart") in screen.updates[1].changed and ("shop", "web") not in screen.updates[1].changed
+
+
+def test_a_single_recording_is_shown_once(screen: Screen) -> None:
+    replayed = Replayed([shop()], Scope(), post=screen.updates.append)
+    replayed.start()
+    screen.until(lambda: not any(thread.name == "replay" for thread in threading.enumerate()))
+    assert len(screen.updates) == 1
+    assert replayed.labels("shop", "cart") == {}
+    assert "shop" in replayed.namespaces()
+    assert World.replay(replayed.record())
