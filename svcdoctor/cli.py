@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from svcdoctor.finding import Diagnosis
     from svcdoctor.kube import Cluster, Request
     from svcdoctor.labels import Requirement
+    from svcdoctor.world import World
 
 
 class Exit(IntEnum):
@@ -102,14 +103,14 @@ def _nearest(word: str, known: Any) -> str:
     return f"; did you mean {', '.join(close)}?" if close else ""
 
 
-class DefaultsToDiagnose(click.Group):
-    """`svcdoctor -n shop` is `svcdoctor diagnose -n shop`."""
+class WithoutCommand(click.Group):
+    """Without a command it is the dashboard on a terminal; elsewhere, or with flags of a report, `diagnose`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         # Completion of the first word is about the commands.
         nothing = not args and not ctx.resilient_parsing
         if nothing or (args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
-            args = ["diagnose", *args]
+            args = ["dashboard" if is_interactive() and _are_for_dashboard(args) else "diagnose", *args]
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -141,7 +142,12 @@ CONNECTION = (
         help="Time for one request, such as 5, 1s, 2m; 0 is without limit",
     ),
 )
+SCREEN = (
+    click.option("--no-color", is_flag=True, help="No colours; also with NO_COLOR set"),
+    click.option("--ascii", "ascii_only", is_flag=True, help="No character outside ASCII"),
+)
 OUTPUT = (
+    *SCREEN,
     click.option(
         "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the report"
     ),
@@ -154,9 +160,17 @@ OUTPUT = (
     ),
     click.option("--only", type=Codes(), default=(), metavar="CODE,...", help="Report these codes alone"),
     click.option("--skip", type=Codes(), default=(), metavar="CODE,...", help="Do not report these codes"),
-    click.option("--no-color", is_flag=True, help="No colours; also with NO_COLOR set"),
-    click.option("--ascii", "ascii_only", is_flag=True, help="No character outside ASCII"),
 )
+
+
+def is_interactive() -> bool:
+    """Whether a full-screen application can be shown: Textual itself would hang without a terminal."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
+
+def _are_for_dashboard(args: list[str]) -> bool:
+    known = {option for parameter in dashboard.params for option in parameter.opts}
+    return all(arg.partition("=")[0] in known or arg[:2] in ("-n",) for arg in args if arg.startswith("-"))
 
 
 def options(group: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
@@ -172,7 +186,7 @@ def options(group: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
 
 
 @click.group(
-    cls=DefaultsToDiagnose,
+    cls=WithoutCommand,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     no_args_is_help=False,
 )
@@ -186,11 +200,14 @@ def cli() -> None:
 
     \b
     Examples:
+      svcdoctor                            the dashboard, over the current namespace
       svcdoctor diagnose cart              one Service of the current namespace
       svcdoctor diagnose -A                every Service of the cluster
       svcdoctor diagnose -n shop -o json   a namespace, for a program
       svcdoctor explain selector-value-mismatch
       svcdoctor demo                       without a cluster
+
+    Without a command, on a terminal, it opens the dashboard.
 
     \b
     Exit codes: 0 nothing failed, 1 something did, 2 usage, 3 cluster not reachable,
@@ -265,22 +282,78 @@ def diagnose(
     _finish(diagnosis, output, fail_on, no_color, ascii_only)
 
 
+@cli.command(hidden=True)
+@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace; default is the context's own")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace")
+@click.option("--from", "client", metavar="POD", help="Look names up from this Pod, POD or NAMESPACE/POD")
+@click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward")
+@click.option("--replay", metavar="FILE", help="Open a recording instead of a cluster")
+@options(SCREEN)
+@options(CONNECTION)
+def dashboard(
+    namespace: str | None,
+    all_namespaces: bool,
+    client: str | None,
+    no_probe: bool,
+    replay: str | None,
+    no_color: bool,
+    ascii_only: bool,
+    **connection: Any,
+) -> None:
+    """The live tree of Services, endpoints and verdicts."""
+    from svcdoctor import screen
+
+    if no_color:
+        os.environ["NO_COLOR"] = "1"
+    ascii_only = ascii_only or not _has_unicode()
+    if replay:
+        raise SystemExit(screen.show_recording(_recording(replay), ascii_only))
+    from svcdoctor.kubeconfig import ConnectOptions
+
+    where = None if all_namespaces else namespace or ""
+    raise SystemExit(screen.show_cluster(ConnectOptions(**connection), where, client or "", not no_probe, ascii_only))
+
+
+def _recording(path: str) -> list[World]:
+    from svcdoctor.demo import worlds_of
+
+    try:
+        with open(path, "rb") as file:
+            return worlds_of(file.read())
+    except OSError as error:
+        raise click.UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise click.UsageError(f"{path}: {error}") from None
+
+
 @cli.command()
 @options(OUTPUT)
 def demo(
     output: str, fail_on: str, only: tuple[str, ...], skip: tuple[str, ...], no_color: bool, ascii_only: bool
 ) -> None:
-    """Diagnose a recorded cluster: needs none of your own.
+    """A recorded cluster: needs none of your own.
+
+    \b
+    On a terminal it opens the dashboard, where Services break and heal; with -o,
+    or where there is no terminal, it prints the report.
 
     \b
     Examples:
       svcdoctor demo
+      svcdoctor demo -o text
       svcdoctor demo -o json
     """
-    from svcdoctor.demo import recorded_world
+    from svcdoctor.demo import recorded_world, recorded_worlds
     from svcdoctor.diagnose import Scope
     from svcdoctor.diagnose import diagnose as diagnose_world
 
+    chosen = click.get_current_context().get_parameter_source("output")
+    if is_interactive() and chosen is click.core.ParameterSource.DEFAULT:
+        from svcdoctor import screen
+
+        if no_color:
+            os.environ["NO_COLOR"] = "1"
+        raise SystemExit(screen.show_recording(recorded_worlds(), ascii_only or not _has_unicode()))
     scope = Scope(only=frozenset(only), skip=frozenset(skip))
     _finish(diagnose_world(recorded_world(), scope).diagnosis, output, fail_on, no_color, ascii_only)
 
@@ -447,7 +520,7 @@ def _rendered(diagnosis: Diagnosis, output: str, no_color: bool, ascii_only: boo
     from svcdoctor.report import text
 
     style = text.Style(
-        ascii=ascii_only or not _prints(text.GLYPHS.values()),
+        ascii=ascii_only or not _has_unicode(),
         color=not no_color and _wants_color(),
         wide=output == "wide",
     )
@@ -484,9 +557,12 @@ def _wants_color() -> bool:
     return os.environ.get("CLICOLOR_FORCE", "") not in ("", "0") or bool(sys.stdout and sys.stdout.isatty())
 
 
-def _prints(glyphs: Any) -> bool:
+def _has_unicode() -> bool:
+    """Whether standard output can show the marks that statuses have."""
+    from svcdoctor.report.text import GLYPHS
+
     try:
-        "".join(glyphs).encode(getattr(sys.stdout, "encoding", None) or "ascii")
+        "".join(GLYPHS.values()).encode(getattr(sys.stdout, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

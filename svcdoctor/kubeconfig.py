@@ -149,6 +149,12 @@ def choose(options: ConnectOptions) -> Access | None:
     return _Merged(documents).select(options)
 
 
+def context_names(options: ConnectOptions) -> list[str]:
+    """The contexts that the files name, sorted; [] where there is no kubeconfig. Raises ConfigError."""
+    documents = [(path, document) for path in _paths(options.kubeconfig) if (document := _load(path))]
+    return _Merged(documents).contexts() if documents else []
+
+
 def no_kubeconfig() -> ConfigError:
     """The error for a computer that has no kubeconfig and is no Pod either."""
     where = os.environ.get("KUBECONFIG") or "~/.kube/config"
@@ -373,6 +379,9 @@ class _Merged:
                 f"{self._files}: there is no {kind} {printable(name)!r}, asked for by {asked_by}; {known}"
             )
         return entries[name]
+
+    def contexts(self) -> list[str]:
+        return sorted(printable(name) for name in self._entries["context"])
 
     def select(self, options: ConnectOptions) -> Access:
         name = options.context or self._current

@@ -1,0 +1,76 @@
+"""A cluster as the dashboard looks at it: the live diagnosis, and what only the server has (manifests and logs)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import yaml
+
+from svcdoctor.diagnose import Scope
+from svcdoctor.kube import Cluster
+from svcdoctor.live import Live, Update
+from svcdoctor.objects import RESOURCES
+from svcdoctor.text import printable
+from svcdoctor.widgets.source import SourceRequest
+from svcdoctor.world import EVERYWHERE
+
+SLICES = RESOURCES["endpointslices"]
+SHOWN_SLICES = 20  # a Service of thousands of endpoints is not read as YAML
+
+
+class Session(Live):
+    """What the dashboard asks of its data (widgets/source.py), for a real cluster."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        scope: Scope,
+        *,
+        probe: bool,
+        post: Callable[[Update], None],
+        failed: Callable[[Exception], None] | None = None,
+    ) -> None:
+        super().__init__(cluster, scope, probe=probe, post=post, failed=failed)
+        self._source = cluster
+        # Which namespace the context's own turned out to be; None is all of them.
+        self.namespace = None if scope.namespace == EVERYWHERE else scope.namespace
+
+    @classmethod
+    def open(
+        cls,
+        cluster: Cluster,
+        request: SourceRequest,
+        *,
+        probe: bool,
+        post: Callable[[Update], None],
+        failed: Callable[[Exception], None],
+    ) -> Session:
+        """The session that the dashboard asks for; "" is the context's own namespace."""
+        namespace = EVERYWHERE if request.namespace is None else request.namespace or cluster.namespace
+        home, slash, pod = request.client.rpartition("/")
+        client = (home if slash else namespace or cluster.namespace, pod) if pod else None
+        return cls(cluster, Scope(namespace, client=client), probe=probe, post=post, failed=failed)
+
+    def objects(self, namespace: str, name: str) -> str:
+        """The Service and its EndpointSlices as the server has them, in YAML. Raises KubeError."""
+        documents = [self._source.manifest(RESOURCES["services"], namespace, name)]
+        label = f"kubernetes.io/service-name={name}"
+        slices = self._source.list(SLICES, namespace, label_selector=label).items[:SHOWN_SLICES]
+        documents += [self._source.manifest(SLICES, namespace, item.metadata.name) for item in slices]
+        return "---\n".join(_yaml(document) for document in documents)
+
+    def logs(self, namespace: str, pod: str, follow: bool) -> Iterator[str]:
+        """What the first container of a Pod prints; the others' logs are named in the first line."""
+        found = self._source.get(RESOURCES["pods"], namespace, pod)
+        containers = [container.name for container in found.spec.containers or ()]
+        if len(containers) > 1:
+            yield f"# container {containers[0]}; the others: {', '.join(containers[1:])}"
+        for line in self._source.logs(namespace, pod, container=containers[0] if containers else "", follow=follow):
+            yield printable(line)
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    document.get("metadata", {}).pop("managedFields", None)
+    text: str = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=1000)
+    return "\n".join(printable(line) for line in text.splitlines()) + "\n"
