@@ -381,6 +381,15 @@ class Case(View):
         return [Backend(template.subject, template.labels, template.spec, guessed=True) for template in guessed]
 
     @cached_property
+    def masked_pods(self) -> list[Pod]:
+        """Pods of the workload that a selector without Pods was surely meant for: what ails them comes up next."""
+        if self.pods or self.matching_templates:
+            return []
+        meant = {(miss.template.kind, miss.template.name) for miss in self.near_misses[:1] if miss.strong}
+        running = (pod for pod in self.listed("pods").values() if pod.status.phase not in ("Succeeded", "Failed"))
+        return [pod for pod in running if meant and top_owner(pod) in meant]
+
+    @cached_property
     def backends(self) -> list[PodSpec]:
         """The Pod specs of `backing`: one per top-level owner."""
         return [backend.spec for backend in self.backing]

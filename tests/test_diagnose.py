@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import yaml
+from msgspec.structs import replace
 
 from simulate import simulate
 from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.finding import Status, Unreadable
+from svcdoctor.lookup import Lookup
 
 NOBODY_MATCHES = """
 kind: Deployment
@@ -34,3 +36,15 @@ def test_only_and_skip_decide_what_is_reported() -> None:
     assert without.diagnosis.services[0].status is Status.PASS
     alone = diagnose(world, Scope("shop", only=frozenset({"slice-no-ready"})))
     assert [finding.code for finding in alone.diagnosis.services[0].findings if finding.is_fault] == ["slice-no-ready"]
+
+
+def test_a_name_that_nobody_got_to_ask_for_is_not_called_missing() -> None:
+    """Lookups that time out use up the time of an exec, so that the last names are never asked for."""
+    world = simulate(list(yaml.safe_load_all(NOBODY_MATCHES.replace("crat", "cart"))))
+    said = (world.lookups or {})["shop"]
+    unanswered = Lookup(name="kubernetes.default", outcome="timeout")
+    world.lookups = {**(world.lookups or {}), "shop": replace(said, lookups=(unanswered,))}
+    service = diagnose(world, Scope("shop")).diagnosis.services[0]
+    dns = next(step for step in service.steps if step.step == "dns")
+    assert service.cause is None and dns.status is Status.UNKNOWN
+    assert "not even kubernetes.default" in dns.message

@@ -73,8 +73,11 @@ def run(case: Case) -> Iterator[Finding]:
         return
     said = case.dns
     answers = [answer for form in _forms(case) if said and (answer := said.answer(form)) and not answer.from_hosts]
-    if said is None or said.unavailable or not answers:
+    if said is None or said.unavailable:
         yield _nobody_asked(case, said)
+        return
+    if not answers:
+        yield _not_reached(case, said)
         return
     asked = Asked(said, answers, [answer for answer in answers if not _is_right(case, answer)])
     if not asked.wrong:
@@ -328,6 +331,16 @@ def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
         *evidence,
         remedies=(_again(asked, control),),
     )
+
+
+def _not_reached(case: Case, said: Lookups) -> Finding:
+    """Somebody was asked, and the time was up before this name's turn: lookups that time out take it all."""
+    control = said.answer(CONTROL)
+    asked = Asked(said, [control] if control else [], [])
+    if control is not None and not control.answered:
+        return _nothing_resolves(case, asked, control)
+    message = f"the time for lookups in namespace {case.namespace} was over before {case.name} was asked for"
+    return unknown("unknown-timeout", case.subject, message)
 
 
 def _nobody_asked(case: Case, said: Lookups | None) -> Finding:

@@ -136,6 +136,7 @@ from svcdoctor.finding import Evidence, Finding, Stage, Status, Step, fail, note
 from svcdoctor.objects import Pod
 from svcdoctor.podstate import PodState
 from svcdoctor.reconcile import SERVICE_NAME
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing, plural
 
 _BEFORE_START = Code(Stage.POD_ADDRESSES)
@@ -162,7 +163,7 @@ CHECK = Check(
         "pods-sidecar-not-ready": _NOT_READY,
         "pods-node-notready": _NOT_READY,
     },
-    reads=("pods", "events", "nodes", "deployments", "services", "endpointslices"),
+    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices"),
 )
 
 
@@ -170,7 +171,7 @@ def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name or not case.selector:
         yield skipped(case.subject, "no selector, so no Pods of its own")
     elif not case.live_pods:
-        yield _none_left(case)
+        yield from _masked(case) or [_none_left(case)]
     elif all(state.status in (Status.PASS, Status.SKIP) for state in case.pod_states.values()):
         yield passed(case.subject, f"{plural(len(case.pod_states), 'Pod')} ready or leaving")
     else:
@@ -195,6 +196,26 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         say = fail if state.status is Status.FAIL and not served and not reached else warn
         evidence = (*_how_many(case, names), *state.evidence, *_waited_for(case, names[0], code))
         yield say(code, case.subject, message, *evidence, remedies=state.remedies, inferred=state.inferred, pods=names)
+
+
+def _masked(case: Case) -> list[Finding]:
+    """What keeps the Pods from serving that the selector misses, where none of them could."""
+    pods = case.or_without(lambda: case.masked_pods, [])
+    states = {pod.metadata.name: case.pod_state(pod) for pod in pods}
+    if any(state.ready or state.code == "unknown-settling" for state in states.values()):
+        return []
+    return [
+        fail(
+            states[names[0]].code or "",
+            case.subject,
+            f"the Pods that the selector misses are not ready: {states[names[0]].message}",
+            *states[names[0]].evidence,
+            remedies=states[names[0]].remedies,
+            inferred=states[names[0]].inferred,
+        )
+        for names in _alike(states)
+        if states[names[0]].status is Status.FAIL
+    ]
 
 
 def _alike(states: dict[str, PodState]) -> list[tuple[str, ...]]:
