@@ -149,7 +149,7 @@ def _no_address(look: Look) -> PodState | None:
     event = look.said("FailedCreatePodSandBox", "NetworkNotReady")
     if pod_addresses(look.pod) or (event is None and look.condition("PodReadyToStartContainers").status == "True"):
         return None
-    text = "no IP: its network could not be set up" if event else "no IP: its network or a volume is not set up"
+    text = "no IP: its sandbox could not be made" if event else "no IP: its network or a volume is not set up"
     evidence = look.of_event(event) if event else look.of_status("podIPs", "<none>, and no event says why", "podIPs")
     tally = look.lasting(look.pod.status.start_time)
     return look.fails("pods-no-ip", text, evidence, remedies=(look.describe(),), tally=tally)

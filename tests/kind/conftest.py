@@ -16,10 +16,6 @@ import pytest
 from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, why_missing
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kind-cluster", metavar="NAME", help="use this running kind cluster and do not delete it")
-
-
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     missing = why_missing()
@@ -29,8 +25,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pytest.skip(missing)
     directory = tmp_path_factory.mktemp("kind")
     kubeconfig = directory / "kubeconfig"
-    # pytest knows the option only where this directory is named on the command line.
-    running: str | None = request.config.getoption("--kind-cluster", None)
+    running: str | None = request.config.getoption("--kind-cluster")
     if running:
         kubeconfig.write_text(kind("get", "kubeconfig", "--name", running), encoding="utf-8")
         yield Cluster(running, kubeconfig, environment_of(running, kubeconfig, directory))

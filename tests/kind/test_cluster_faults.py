@@ -253,6 +253,15 @@ def test_a_user_of_the_view_role_is_told_what_is_missing(healthy_cluster: Cluste
         assert "unknown-forbidden" in codes(found["findings"], "unknown")
 
 
+def test_a_namespace_without_pods_and_without_rights_to_ask_coredns(healthy_cluster: Cluster) -> None:
+    kubectl = healthy_cluster.kubectl
+    with shop(healthy_cluster, "f-no-pod") as namespace:
+        kubectl("-n", namespace, "delete", "pod", "web", "--timeout=60s")
+        kubectl("-n", namespace, "create", "rolebinding", "view-ada", "--clusterrole=view", "--user=ada")
+        _, report = diagnose(healthy_cluster, "-n", namespace, "--as", "ada")
+        assert "unknown-no-probe-pod" in codes(service(report, namespace, "web")["findings"], "unknown")
+
+
 def in_node(node: str, *command: str) -> str:
     done = subprocess.run(["docker", "exec", node, *command], capture_output=True, encoding="utf-8", timeout=60)
     assert done.returncode == 0, done.stderr
