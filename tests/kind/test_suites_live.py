@@ -35,10 +35,15 @@ def outcome_of(request: pytest.FixtureRequest, cluster: Cluster) -> Callable[[Su
     names = namespace_names(applied)
     waiting = {case.id: batch for batch in batches(applied) for case in batch}
     outcomes: dict[str, Outcome] = {}
+    again: set[str] = set()
 
     def outcome(case: SuiteCase) -> Outcome:
         if case.id not in outcomes:
             outcomes.update(Batch(cluster, waiting[case.id], names).run())
+        if not outcomes[case.id].met and case.id not in again:
+            # Twenty cases share two cores: one that the crowd kept from its state is tried once more, alone.
+            again.add(case.id)
+            outcomes.update(Batch(cluster, [case], names).run())
         return outcomes[case.id]
 
     return outcome
