@@ -1,8 +1,9 @@
-# make demo    diagnoses a recorded cluster with broken and healthy Services; needs no cluster
+# make demo    opens the dashboard on a recorded cluster, or prints its report where there is no terminal
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
-# make record-demo   record svcdoctor/demo.json.gz from the current kind cluster; needs kubectl
+# make record-demo   record svcdoctor/demo.jsonl.xz from the current kind cluster; needs kubectl
+# make screenshot    draw docs/dashboard.svg, the dashboard on that recording
 # make clean   remove .venv and the caches
 #
 # Each works alone on a machine with only make and Python 3.11 or newer.
@@ -14,7 +15,7 @@ BIN = $(VENV)/bin
 PROJECT = pyproject.toml svcdoctor/__init__.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test lint format record-demo clean
+.PHONY: demo test lint format record-demo screenshot clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo
@@ -33,6 +34,9 @@ format: $(VENV)/.installed-dev
 
 record-demo: $(VENV)/.installed
 	$(BIN)/python demo/record.py
+
+screenshot: $(VENV)/.installed
+	$(BIN)/python docs/screenshot.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -14,12 +14,14 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, ClassVar
 
-from rich.text import Text
+from textual import events
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
@@ -46,11 +48,41 @@ from svcdoctor.widgets.status import Hint, HintLine, ListTitle, Shown, StatusLin
 from svcdoctor.widgets.themes import THEMES, theme_for
 
 SMALLEST = (60, 16)
+RECORDING_SECONDS = 20.0  # for the recording after a crash
 
 
 def state_directory() -> Path:
     base = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     return Path(base) / "svcdoctor"
+
+
+def traceback_text(error: Exception) -> str:
+    return without_secrets("".join(traceback.format_exception(error)))
+
+
+def without_secrets(text: str) -> str:
+    from svcdoctor.capture import blanked
+
+    return blanked(text)
+
+
+def captured(record: Callable[[], bytes]) -> bytes:
+    from svcdoctor import capture
+
+    return capture.without_secrets(record())
+
+
+def write_private(path: Path, content: bytes) -> bool:
+    """Writes a file that only its owner may read, whole or not at all; whether that worked."""
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(content)
+        part.replace(path)
+    except OSError:
+        return False
+    return True
 
 
 def bound(key: str, action: str, words: str, id: str, tooltip: str, *, priority: bool = False) -> Binding:
@@ -157,6 +189,7 @@ class Dashboard(App[None]):
         self.faults_only = False
         self.filter_text = ""
         self.mouse_is_on = True
+        self.crash: Exception | None = None
         self.crash_file: Path | None = None
         self._generation = 0
         self._pending: Update | None = None
@@ -210,6 +243,8 @@ class Dashboard(App[None]):
         """Leaves what is shown and looks elsewhere; nobody waits for what is left."""
         old, self.source = self.source, None
         self._generation += 1
+        if (request.context, request.namespace) != (self.request.context, self.request.namespace):
+            self.outline.forget()
         self.request = request
         self.update = self._pending = None
         self.paused = False
@@ -264,6 +299,8 @@ class Dashboard(App[None]):
     def _opened(self, source: Source) -> None:
         if source is self.source:
             self.request = self.request._replace(namespace=getattr(source, "namespace", self.request.namespace))
+            if self.filter_text:
+                self._filter(self.filter_text)  # -l asks this source now
             self._show_status()
 
     def _could_not_open(self, generation: int, message: str) -> None:
@@ -394,8 +431,8 @@ class Dashboard(App[None]):
         ]
         self.base.query_one(HintLine).show(hints)
 
-    def on_resize(self) -> None:
-        width, height = self.size
+    def on_resize(self, event: events.Resize) -> None:
+        width, height = event.size
         need = f"needs {SMALLEST[0]}x{SMALLEST[1]}, have {width}x{height}"
         self.base.query_one("#too-small", Static).update(Content(need))
 
@@ -478,9 +515,10 @@ class Dashboard(App[None]):
             "name": "name",
             "namespace": "namespace",
             "endpoints": "endpoints: the smallest share of ready ones first",
+            "age": "age: the youngest first",
             "changed": "changed: what changed last first",
         }
-        items = [Item(sort[0] if sort != "namespace" else "a", words[sort], sort) for sort in SORTS]
+        items = [Item(sort[0] if sort != "namespace" else "p", words[sort], sort) for sort in SORTS]
 
         def sorted_by(sort: str | None) -> None:
             if sort:
@@ -562,7 +600,8 @@ class Dashboard(App[None]):
         self.notify(f"diagnosing {printable(what)} again", markup=False, timeout=2)
 
     def action_pause(self) -> None:
-        if self.source is None:
+        if self.source is None or (self.update is None and not self.paused):
+            self.notify("there is nothing to pause yet", markup=False)
             return
         self.paused = not self.paused
         act = self.source.pause if self.paused else self.source.resume
@@ -630,11 +669,11 @@ class Dashboard(App[None]):
         record = getattr(self.source, "record", None)
         items = [Item(letter, f"{name}: {words}", name) for name, (letter, words, _) in formats().items()]
         reason = "" if record else "this data cannot be recorded"
-        items.append(Item("c", "capture: what was read, to replay it", "capture", reason))
+        items.append(Item("c", "capture: what was read, without secrets, to replay", "capture", reason))
 
         def chosen(name: str | None) -> None:
             if name == "capture" and record:
-                self._aside(lambda: self._write_file("json", record))
+                self._aside(lambda: self._write_file("json", lambda: captured(record)))
             elif name:
                 extension = formats()[name][2]
                 self._aside(lambda: self._write_file(extension, lambda: rendered(diagnosis, name).encode()))
@@ -759,25 +798,47 @@ class Dashboard(App[None]):
                 yield SystemCommand(binding.description, binding.tooltip, callback)
 
     def _fatal_error(self) -> None:
-        """A crash leaves a clean terminal: the traceback goes to a file, one line to the screen."""
+        """A crash leaves a clean terminal: the traceback goes to a file, and `last_words` say so afterwards."""
         self.bell()
-        words = "svcdoctor stopped on an error of its own"
-        error = self._exception or RuntimeError("unknown")
-        self.crash_file = self._keep_traceback(error)
-        if self.crash_file:
-            words += f"; the traceback is in {self.crash_file}"
-        else:
-            words += ": " + "".join(traceback.format_exception(error))
-        self.panic(Text(words))
+        self.crash = self._exception or RuntimeError("unknown")
+        self.crash_file = self._keep_traceback(self.crash)
+        self._close_messages_no_wait()
+
+    def last_words(self) -> str:
+        """After a crash, for the terminal: where the traceback is, and what shows the same data again; else ""."""
+        if self.crash is None:
+            return ""
+        words = without_secrets(printable(f"{type(self.crash).__name__}: {self.crash}"))
+        lines = [f"svcdoctor stopped on an error of its own: {words}"]
+        if self.crash_file is None:
+            return "\n".join([*lines, traceback_text(self.crash).rstrip()])
+        lines.append(f"  the traceback is in {self.crash_file}")
+        recording = self._keep_recording(self.crash_file.with_suffix(".json"))
+        if recording:
+            lines.append(f"  what was on the screen: svcdoctor --replay {quote(str(recording))}")
+        return "\n".join(lines)
 
     def _keep_traceback(self, error: Exception) -> Path | None:
         path = state_directory() / f"crash-{self.clock():%Y%m%dT%H%M%S}-{os.getpid()}.txt"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        except OSError:
+        return path if write_private(path, traceback_text(error).encode()) else None
+
+    def _keep_recording(self, path: Path) -> Path | None:
+        """The data of the moment beside the traceback; nobody waits long for a source that may be what is broken."""
+        record = getattr(self.source, "record", None)
+        if record is None:
             return None
-        return path
+        kept: list[Path] = []
+
+        def keep() -> None:
+            # Whatever goes wrong here must not hide what went wrong before.
+            with suppress(Exception):
+                if write_private(path, captured(record)):
+                    kept.append(path)
+
+        thread = threading.Thread(target=keep, daemon=True)
+        thread.start()
+        thread.join(RECORDING_SECONDS)
+        return kept[0] if kept else None
 
     async def on_unmount(self) -> None:
         self._generation += 1

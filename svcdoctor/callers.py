@@ -283,6 +283,14 @@ _SELF_NAMES = _set("APP_URL BASE_URL ROOT_URL SITE_URL NO_PROXY")
 _NEVER = _set("IMAGE TAG VERSION RATIO TIME SCHEDULE USER OWNER PATH")
 
 
+def may_name_hosts(name: str, text: str) -> bool:
+    """Whether hosts are looked for in the text of a setting of this name."""
+    last = name.upper().rpartition("_")[2]
+    is_named = not name or last in _STRONG or last in _WEAK or last.endswith("BROKERS")
+    hints = "://" in text or ".svc" in text or is_named or ":" in text
+    return hints and last not in _NEVER and name.upper() != "NO_PROXY"
+
+
 def _hosts(setting: Setting) -> Iterator[_Host]:
     text = setting.text
     if not text or len(text) > LONGEST_SETTING:
@@ -290,8 +298,7 @@ def _hosts(setting: Setting) -> Iterator[_Host]:
     name = setting.name.upper()
     words = name.split("_")
     has_url, has_full_name = "://" in text, ".svc" in text
-    is_named = not name or words[-1] in _STRONG or words[-1] in _WEAK or words[-1].endswith("BROKERS")
-    if not (has_url or has_full_name or is_named or ":" in text) or words[-1] in _NEVER or name == "NO_PROXY":
+    if not may_name_hosts(setting.name, text):
         return
     plausible = name not in _SELF_NAMES and _SELF.isdisjoint(words)
     if has_url:

@@ -6,6 +6,7 @@ completion start at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -110,7 +111,9 @@ class WithoutCommand(click.Group):
         # Completion of the first word is about the commands.
         nothing = not args and not ctx.resilient_parsing
         if nothing or (args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
-            args = ["dashboard" if is_interactive() and _are_for_dashboard(args) else "diagnose", *args]
+            replays = any(arg.partition("=")[0] == "--replay" for arg in args)
+            shown = replays or (is_interactive() and _are_for_dashboard(args))
+            args = ["dashboard" if shown else "diagnose", *args]
         return super().parse_args(ctx, args)
 
     def resolve_command(
@@ -165,7 +168,9 @@ OUTPUT = (
 
 def is_interactive() -> bool:
     """Whether a full-screen application can be shown: Textual itself would hang without a terminal."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb")
+    # It reads standard input and paints on standard error.
+    streams = (sys.stdin, sys.stdout, sys.stderr)
+    return all(stream and stream.isatty() for stream in streams) and os.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _are_for_dashboard(args: list[str]) -> bool:
@@ -300,18 +305,36 @@ def dashboard(
     ascii_only: bool,
     **connection: Any,
 ) -> None:
-    """The live tree of Services, endpoints and verdicts."""
+    """The live tree of Services, endpoints and verdicts; where no terminal can show it, the report."""
+    if replay:
+        _replay(_recording(replay), None if all_namespaces else namespace, no_color, ascii_only)
+    if not is_interactive():
+        flags = {"namespace": namespace, "all_namespaces": all_namespaces, "client": client, "no_probe": no_probe}
+        screen_flags = {"no_color": no_color, "ascii_only": ascii_only}
+        click.get_current_context().invoke(diagnose, names=(), **flags, **screen_flags, **connection)
+    gc.disable()  # what is imported is no garbage; screen.py enables it
     from svcdoctor import screen
+    from svcdoctor.kubeconfig import ConnectOptions
 
     if no_color:
         os.environ["NO_COLOR"] = "1"
     ascii_only = ascii_only or not _has_unicode()
-    if replay:
-        raise SystemExit(screen.show_recording(_recording(replay), ascii_only))
-    from svcdoctor.kubeconfig import ConnectOptions
-
     where = None if all_namespaces else namespace or ""
     raise SystemExit(screen.show_cluster(ConnectOptions(**connection), where, client or "", not no_probe, ascii_only))
+
+
+def _replay(worlds: list[World], namespace: str | None, no_color: bool, ascii_only: bool) -> NoReturn:
+    """A recording in the dashboard, or its first moment as a report."""
+    if is_interactive():
+        from svcdoctor import screen
+
+        if no_color:
+            os.environ["NO_COLOR"] = "1"
+        raise SystemExit(screen.show_recording(worlds, ascii_only or not _has_unicode(), namespace))
+    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnose import diagnose as diagnose_world
+
+    _finish(diagnose_world(worlds[0], Scope(namespace or "")).diagnosis, "text", "fail", no_color, ascii_only)
 
 
 def _recording(path: str) -> list[World]:
@@ -349,11 +372,7 @@ def demo(
 
     chosen = click.get_current_context().get_parameter_source("output")
     if is_interactive() and chosen is click.core.ParameterSource.DEFAULT:
-        from svcdoctor import screen
-
-        if no_color:
-            os.environ["NO_COLOR"] = "1"
-        raise SystemExit(screen.show_recording(recorded_worlds(), ascii_only or not _has_unicode()))
+        _replay(recorded_worlds(), None, no_color, ascii_only)
     scope = Scope(only=frozenset(only), skip=frozenset(skip))
     _finish(diagnose_world(recorded_world(), scope).diagnosis, output, fail_on, no_color, ascii_only)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -45,12 +46,13 @@ from svcdoctor.finding import (
 from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, EndpointPort, Service
 from svcdoctor.template import Template
-from svcdoctor.text import duration, listing, printable
+from svcdoctor.text import duration, listing, parse_time, printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
 CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
 # What the tool could not do: these stand beside any step and are never a cause.
 OWN_LIMITS = ("unknown-forbidden", "unknown-timeout", "unknown-settling", "unknown-no-probe-pod")
+RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
 
 
@@ -120,7 +122,7 @@ def assemble(
     return Diagnosis(
         version=__version__,
         context=printable(world.context),
-        observed_at=world.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        observed_at=world.now.strftime(RFC_3339),
         summary=summary,
         services=tuple(services),
         missing=(*absent, *missing),
@@ -312,6 +314,7 @@ def diagnose_service(
         name=printable(case.name),
         uid=printable(case.service.metadata.uid),
         type=printable(case.type),
+        created=_moment(case.service.metadata.creation_timestamp),
         cluster_ips=tuple(
             printable(address)
             for address in (case.spec.cluster_ips or ([case.spec.cluster_ip] if case.spec.cluster_ip else []))
@@ -342,6 +345,11 @@ def _lost(case: Case) -> Iterator[Finding]:
     except NotRead as missing:
         if missing.gap:
             yield could_not_read(case.subject, missing.gap)
+
+
+def _moment(value: str | None) -> str | None:
+    moment = parse_time(value)
+    return moment.astimezone(UTC).strftime(RFC_3339) if moment else None
 
 
 def _shown(value: int | str | None) -> int | str | None:
@@ -508,6 +516,7 @@ def _endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Ite
             yield EndpointRow(
                 printable(view.address),
                 port.port,
+                printable(port.name or ""),
                 printable(view.endpoint.node_name or ""),
                 printable(view.pod),
                 view.ready,
@@ -527,6 +536,7 @@ def _endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Ite
         yield EndpointRow(
             printable(pod.status.pod_ip or ""),
             None,
+            "",
             printable(pod.spec.node_name or ""),
             printable(pod.metadata.name),
             False,

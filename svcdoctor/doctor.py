@@ -71,19 +71,19 @@ class Doctor:
     def work(self) -> Iterator[None]:
         """Judge again what is stale, a piece at a time: a caller may stop between any two."""
         stale = self._reads.stale
-        if SERVICES in stale:
+        if SERVICES in stale and self._is_ripe(SERVICES):
             self._list_services()
-        if CLUSTER in stale:
+        if CLUSTER in stale and self._is_ripe(CLUSTER):
             self._cluster = self._judge(CLUSTER, lambda wants: diagnose_cluster(self.world, self.scope, wants))
             broken = broken_parts(self._cluster)
             if broken != self._broken:
                 self._broken = broken
                 stale.update(("service", *name) for name in self._services)
             yield
-        if CALLERS in stale:
+        if CALLERS in stale and self._is_ripe(CALLERS):
             self._list_callers()
             yield
-        if ABSENT in stale:
+        if ABSENT in stale and self._is_ripe(ABSENT):
             self._absent = self._judge(ABSENT, lambda wants: absent_names(self.world, self.scope, wants))
         for asker in [asker for asker in stale if self._is_ripe(asker)]:
             if asker[0] == "service":
@@ -113,7 +113,8 @@ class Doctor:
 
     def _is_ripe(self, asker: Asker) -> bool:
         """What waits for objects is judged again when all that it asked for is there, or refused."""
-        return all(self.world.is_answered(want.resource, want.namespace) for want in self._wants.get(asker, ()))
+        wants = self._wants.get(asker)
+        return not wants or all(self.world.is_answered(want.resource, want.namespace) for want in wants)
 
     def _judge(self, asker: Asker, judge: Callable[[set[Want]], T]) -> T:
         wants: set[Want] = set()

@@ -198,11 +198,12 @@ class PortRow(Struct, frozen=True, rename="camel"):
     node_port: int | None
 
 
-class EndpointRow(Struct, frozen=True):
+class EndpointRow(Struct, frozen=True, rename="camel"):
     """One address and port as the EndpointSlices hold it, or a selected Pod that they do not hold (port null)."""
 
     address: str
     port: int | None
+    port_name: str  # the Service port that leads here is the one of this name; "" is a name too
     node: str
     pod: str
     ready: bool
@@ -217,6 +218,7 @@ class ServiceDiagnosis(Struct, frozen=True, rename="camel"):
     name: str
     uid: str
     type: str
+    created: str | None = None  # RFC 3339
     cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
     status: Status = Status.PASS
     cause: str | None = None

@@ -141,17 +141,7 @@ class Live:
         """Events about a Service and the Pods behind it, oldest first, a line each."""
         with self._lock:
             service = self._doctor.service((namespace, name))
-            pods = dict.fromkeys(row.pod for row in service.endpoints if row.pod) if service else {}
-            about = [("Service", name), *(("Pod", pod) for pod in pods)]
-            try:
-                found = [event for key in about for event in self._world.found(EVENTS_BY_OBJECT, namespace, key)]
-            except NotRead as missing:
-                return [printable(str(missing))]
-        lines = []
-        for event in sorted(found, key=last_seen):
-            about_what = f"{event.involved_object.kind.lower()}/{event.involved_object.name}"
-            lines.append(printable(f"{last_seen(event)}  {event.type}  {event.reason}  {about_what}  {event.message}"))
-        return lines
+            return event_lines(self._world, namespace, name, service)
 
     def record(self) -> bytes:
         with self._lock:
@@ -371,11 +361,13 @@ class Live:
             self._schedule.run_due(self._world, now)
 
     def _judge(self) -> None:
+        if self._doctor.is_done:
+            return
         ends = time.monotonic() + self._timing.slice
         pieces = self._doctor.work()
         while not self._stopping.is_set():
             with self._lock:
-                if self._doctor.is_done or next(pieces, self) is self:
+                if next(pieces, self) is self:
                     return
             self._news = True
             if time.monotonic() >= ends:
@@ -399,6 +391,21 @@ def _place(stream: Reflector) -> tuple[str, str, str]:
     return stream.resource.name, stream.resource.group, stream.namespace
 
 
+def event_lines(world: World, namespace: str, name: str, service: ServiceDiagnosis | None) -> list[str]:
+    """Events about a Service and the Pods behind it, oldest first, a line each."""
+    pods = dict.fromkeys(row.pod for row in service.endpoints if row.pod) if service else {}
+    about = [("Service", name), *(("Pod", pod) for pod in pods)]
+    try:
+        found = [event for key in about for event in world.found(EVENTS_BY_OBJECT, namespace, key)]
+    except NotRead as missing:
+        return [printable(str(missing))]
+    lines = []
+    for event in sorted(found, key=last_seen):
+        about_what = f"{event.involved_object.kind.lower()}/{event.involved_object.name}"
+        lines.append(printable(f"{last_seen(event)}  {event.type}  {event.reason}  {about_what}  {event.message}"))
+    return lines
+
+
 class Replayed:
     """Recorded Worlds, one after the other and from the start again: the same to its owner as Live."""
 
@@ -414,6 +421,7 @@ class Replayed:
         self._running = threading.Event()
         self._running.set()
         self._world = worlds[0]
+        self._shown: dict[Name, ServiceDiagnosis] = {}
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="replay", daemon=True).start()
@@ -441,15 +449,17 @@ class Replayed:
         found = (item for item in self._world.held("services", namespace) if item.metadata.name == name)
         return next((item.metadata.labels or {} for item in found), {})
 
+    def events(self, namespace: str, name: str) -> list[str]:
+        return event_lines(self._world, namespace, name, self._shown.get((namespace, name)))
+
     def _run(self) -> None:
-        shown: dict[Name, ServiceDiagnosis] = {}
         while not self._stopping.is_set():
             for world in self._worlds:
                 self._running.wait()
                 if self._stopping.is_set():
                     return
                 self._world = world
-                shown = self._show(world, shown)
+                self._shown = self._show(world, self._shown)
                 if len(self._worlds) == 1:
                     return
                 self._stopping.wait(self._seconds)

@@ -84,6 +84,8 @@ class Schedule:
             self._blocked = due
             return
         due -= self._blocked
+        if not due:
+            return  # and what a question needs may not have been asked for yet
         for question in questions(world, self._scope, client if isinstance(client, Pod) else None, due):
             self._due[question.namespace] = now + self._rhythm.lookups
             self._running.add(question.namespace)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from dataclasses import replace
 
 from svcdoctor.app import Dashboard
 from svcdoctor.kubeconfig import Access, ConnectOptions, choose, context_names
-from svcdoctor.widgets.source import Post, Source, SourceRequest
+from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
 from svcdoctor.world import EVERYWHERE, World
 
+SWITCH_SECONDS = 0.0005
+COLLECTED = 50_000, 20, 100
 
-def show_recording(worlds: list[World], ascii_only: bool) -> int:
+
+def show_recording(worlds: list[World], ascii_only: bool, namespace: str | None = None) -> int:
     """The dashboard over Worlds that follow each other; the exit code."""
 
     def open_source(request: SourceRequest, post: Post) -> Source:
         from svcdoctor.diagnose import Scope
-        from svcdoctor.live import Replayed
+        from svcdoctor.session import Recording
 
-        return Replayed(worlds, Scope(request.namespace or EVERYWHERE), post=post)
+        return Recording(worlds, Scope(request.namespace or EVERYWHERE), post=post)
 
     context = worlds[0].context
-    return _run(Dashboard(open_source, [context], context=context, namespace=None, ascii=ascii_only))
+    return run(Dashboard(open_source, [context], context=context, namespace=namespace, ascii=ascii_only))
 
 
 def show_cluster(options: ConnectOptions, namespace: str | None, client: str, probe: bool, ascii_only: bool) -> int:
@@ -44,7 +49,8 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
         known = first.pop() if first else None
         chosen = options if known and not request.context else replace(options, context=request.context or None)
         cluster = Cluster.connect(chosen, known)
-        return Session.open(cluster, request, probe=probe, post=post, failed=dashboard.source_failed)
+        calm = collect_no_garbage_until_settled(post)
+        return Session.open(cluster, request, probe=probe, post=calm, failed=dashboard.source_failed)
 
     def login(context: str) -> None:
         again = choose(replace(options, context=context or options.context))
@@ -60,9 +66,37 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
         ascii=ascii_only,
         login=login,
     )
-    return _run(dashboard)
+    return run(dashboard)
 
 
-def _run(dashboard: Dashboard) -> int:
+def collect_no_garbage_until_settled(post: Post) -> Post:
+    """While a cluster is read and judged almost nothing that is made is garbage, and to look for it in all that is
+    held stops the screen for half a second: so not before the first whole picture, and from then on in what is newer.
+    """
+    if gc.get_freeze_count():
+        # What the last source held may go.
+        gc.unfreeze()
+        gc.collect()
+    gc.disable()
+
+    def posted(update: Update) -> None:
+        reading = update.checking or any(stream.state == "listing" for stream in update.streams)
+        if not gc.isenabled() and update.streams and not reading:
+            gc.freeze()
+            gc.enable()
+        post(update)
+
+    return posted
+
+
+def run(dashboard: Dashboard) -> int:
+    """The dashboard to its end; the exit code. What made it end is said when the terminal is the shell's again."""
+    # The thread that judges must not keep the screen's waiting: a key passes through three threads.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    gc.set_threshold(*COLLECTED)
+    gc.freeze()
+    gc.enable()
     dashboard.run()
+    if words := dashboard.last_words():
+        print(words, file=sys.stderr)
     return dashboard.return_code or 0

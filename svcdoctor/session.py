@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import yaml
 
 from svcdoctor.diagnose import Scope
 from svcdoctor.kube import Cluster
-from svcdoctor.live import Live, Update
-from svcdoctor.objects import RESOURCES
+from svcdoctor.live import Live, Replayed, Update
+from svcdoctor.objects import RESOURCES, EndpointSlice, Resource
+from svcdoctor.reconcile import SERVICE_NAME
 from svcdoctor.text import printable
 from svcdoctor.widgets.source import SourceRequest
 from svcdoctor.world import EVERYWHERE
@@ -68,6 +70,26 @@ class Session(Live):
             yield f"# container {containers[0]}; the others: {', '.join(containers[1:])}"
         for line in self._source.logs(namespace, pod, container=containers[0] if containers else "", follow=follow):
             yield printable(line)
+
+
+class Recording(Replayed):
+    """The same for recorded Worlds: of manifests they hold the fields that a diagnosis reads, and no logs."""
+
+    def objects(self, namespace: str, name: str) -> str:
+        services = [item for item in self._world.held("services", namespace) if item.metadata.name == name]
+        slices = [item for item in self._world.held(SLICES.name, namespace) if _service_of(item) == name]
+        documents = [_document(RESOURCES["services"], item) for item in services]
+        documents += [_document(SLICES, item) for item in slices[:SHOWN_SLICES]]
+        return "# as recorded: the fields that a diagnosis reads\n" + "---\n".join(map(_yaml, documents))
+
+
+def _service_of(item: EndpointSlice) -> str:
+    return (item.metadata.labels or {}).get(SERVICE_NAME, "")
+
+
+def _document(resource: Resource, item: Any) -> dict[str, Any]:
+    version = f"{resource.group}/{resource.version}" if resource.group else resource.version
+    return {"apiVersion": version, "kind": resource.kind, **msgspec.to_builtins(item)}
 
 
 def _yaml(document: dict[str, Any]) -> str:

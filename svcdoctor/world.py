@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -496,7 +496,7 @@ class _RecordedTable(msgspec.Struct):
 
 class _Recording(msgspec.Struct, rename="camel"):
     context: str
-    now: datetime
+    now: Annotated[datetime, msgspec.Meta(tz=True)]
     objects: dict[str, _RecordedTable]
     gaps: list[Gap] = []
     unreadable: list[Unreadable] = []

@@ -179,7 +179,7 @@ def endpoint(name: str, number: int, status: Status = Status.PASS, why: str = ""
     if not good and not why:
         why = "readiness probe GET :8080/healthz -> 404, 41 times"
     address = f"10.244.1.{number + sum(map(ord, name)) % 200}"
-    return EndpointRow(address, 8080, "worker-1", f"{name}-7d9f-x{number}", good, good, False, status, why)
+    return EndpointRow(address, 8080, "http", "worker-1", f"{name}-7d9f-x{number}", good, good, False, status, why)
 
 
 CART = Subject("Service", "shop", "cart")

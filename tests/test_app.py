@@ -33,7 +33,11 @@ from app_sources import (
 )
 from svcdoctor import app as app_module
 from svcdoctor.app import Dashboard
+from svcdoctor.demo import recorded_world
+from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Evidence, ServiceDiagnosis, Status, Subject, fail
+from svcdoctor.report import text as report_text
+from svcdoctor.session import Recording
 from svcdoctor.text import printable
 from svcdoctor.widgets.choose import Menu, Picker
 from svcdoctor.widgets.detail import TABS, Body, Detail
@@ -172,6 +176,8 @@ async def test_resizing_keeps_what_is_selected() -> None:
             await pilot.resize_terminal(*size)
             await quiet(pilot)
             assert outline(dashboard).rows.selected == before
+            too_small = "needs 60x16, have 40x10" in screen_text(dashboard)
+            assert too_small == (size == (40, 10))
         assert "svcdoctor  ctx" in screen_text(dashboard)
 
 
@@ -426,6 +432,32 @@ async def test_writing_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         assert toasts(dashboard) == [f"written: {written}"]
 
 
+async def test_a_written_capture_is_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def open_source(request: SourceRequest, post: Post) -> Source:
+        return Recording([recorded_world()], Scope(), post=post)
+
+    async with running(opener=open_source, namespace=None, context="demo") as (dashboard, pilot):
+        while dashboard.update is None:
+            await pilot.pause(0.05)
+        dashboard.outline.select(Key("service", "shop", "catalog"))
+        for tab, said in (("v", "app: catalog"), ("e", "Unhealthy  pod/catalog-"), ("L", "this data has none")):
+            await pilot.press(tab)
+            await quiet(pilot)
+            assert said in body_text(dashboard)
+        await pilot.press("w", "c")
+        await quiet(pilot)
+        written = tmp_path / "svcdoctor-demo-20260301T120004.json"
+        assert toasts(dashboard) == [f"written: {written}"]
+    root = Path(app_module.__file__).parents[1]
+    command = [sys.executable, "-m", "svcdoctor", "--replay", str(written)]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == report_text.render(diagnose(recorded_world(), Scope()).diagnosis)
+
+
 async def test_theme_and_mouse() -> None:
     async with running() as (dashboard, pilot):
         await pilot.press("t", *"blue-or", "enter")
@@ -454,6 +486,35 @@ async def test_another_namespace_is_another_source() -> None:
         await pilot.press("c", *"prod", "enter")
         await quiet(pilot)
         assert opener.last.request == SourceRequest("prod-eu", "")
+
+
+async def test_in_another_place_the_list_starts_anew() -> None:
+    async with running() as (dashboard, pilot):
+        await pilot.press("j", "j")
+        opener = dashboard.open_source
+        assert isinstance(opener, Opener)
+        elsewhere = replace(with_services(shop(), service("ledger", namespace="payments")), missing=())
+        opener.first = Posted(elsewhere)
+        await pilot.press("n", *"payments", "enter")
+        await quiet(pilot)
+        text = screen_text(dashboard)
+        assert "payments/ledger" in text
+        assert "has gone" not in text and "new fault" not in text and "shop/" not in text
+        assert not outline(dashboard).rows.settled
+
+
+async def test_a_filter_by_labels_asks_the_source_of_the_new_place() -> None:
+    class Labelled(CannedSource):
+        def labels(self, namespace: str, name: str) -> dict[str, str]:
+            return {"place": self.request.context}
+
+    async with running(opener=Opener(Posted(shop()), Labelled)) as (dashboard, pilot):
+        await pilot.press("slash", *"-l", "space", *"place=prod-eu", "enter")
+        await quiet(pilot)
+        assert "shop/cart" not in screen_text(dashboard)
+        await pilot.press("c", *"prod", "enter")
+        await quiet(pilot)
+        assert "shop/cart" in screen_text(dashboard)
 
 
 async def test_a_dead_cluster_is_left_at_once() -> None:
@@ -698,3 +759,14 @@ async def test_a_crash_leaves_its_traceback_in_a_file(tmp_path: Path, monkeypatc
     assert dashboard.crash_file is not None
     assert dashboard.crash_file.parent == tmp_path / "svcdoctor"
     assert "broken on purpose" in dashboard.crash_file.read_text()
+    assert str(dashboard.crash_file) in dashboard.last_words()
+
+
+async def test_a_crash_that_nothing_can_be_written_of_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    async with running() as (dashboard, _):
+        dashboard.crash = RuntimeError("broken on purpose, token=abc")
+        dashboard.crash_file = dashboard._keep_traceback(dashboard.crash)
+        assert dashboard.crash_file is None
+        assert "RuntimeError: broken on purpose, token=REDACTED" in dashboard.last_words().splitlines()[-1]

@@ -76,12 +76,13 @@ def test_heights_are_counted_without_making_rows() -> None:
 
 def test_endpoints_stand_under_the_port_that_leads_to_them() -> None:
     ports = (PortRow("http", "TCP", 80, 8080, None), PortRow("admin", "TCP", 81, "admin", None))
-    mixed = [replace(endpoint("web", number), port=port) for number in (1, 2) for port in (8080, 9090, None)]
+    places = ((8080, "http"), (9090, "admin"), (9091, "metrics"), (None, ""))
+    mixed = [replace(endpoint("web", number), port=port, port_name=name) for number in (1, 2) for port, name in places]
     groups = grouped(service("web", ports=ports, endpoints=mixed))
     assert [(group.port and group.port.name, len(group.endpoints)) for group in groups] == [
         ("http", 2),
         ("admin", 2),
-        (None, 2),
+        (None, 4),
     ]
 
 
@@ -209,6 +210,15 @@ def test_orders(by: str, first: str) -> None:
     rows.rank()
     rows.lay_out()
     assert listed(rows)[0] == f"shop/{first}"
+
+
+def test_the_youngest_first_and_last_those_of_which_no_age_is_known() -> None:
+    created = {"a": None, "b": "2026-02-01T00:00:00Z", "c": "2026-03-01T00:00:00Z"}
+    rows = of(*(replace(service(name), created=moment) for name, moment in created.items()))
+    rows.sort = "age"
+    rows.rank()
+    rows.lay_out()
+    assert listed(rows) == ["shop/c", "shop/b", "shop/a"]
 
 
 # --- the filter's language ---------------------------------------------------------------------------------------

@@ -16,28 +16,33 @@ from pathlib import Path
 
 import pytest
 
+from svcdoctor.demo import worlds_of
+
 TESTS = Path(__file__).parent
 PATIENCE = 60.0
 CHILD = """
 import sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 from app_sources import NOW, CannedSource, Opener, Posted, shop
-from svcdoctor import app
+from svcdoctor import app, screen
 from svcdoctor.app import Dashboard
 
 def broken(*_):
-    raise RuntimeError("broken on purpose")
+    raise RuntimeError("broken on purpose, password=hunter2")
 
 app.key_page = broken
 class Stubborn(CannedSource):
     def stop(self):
         time.sleep(3600)
 
+    def record(self):
+        from svcdoctor.demo import recorded_world
+        return recorded_world().record()
+
 dashboard = Dashboard(
     Opener(Posted(shop()), Stubborn), ["kind-suites"], context="kind-suites", namespace="shop", clock=lambda: NOW
 )
-dashboard.run()
-sys.exit(dashboard.return_code)
+sys.exit(screen.run(dashboard))
 """
 
 
@@ -139,7 +144,12 @@ def test_a_crash_leaves_a_clean_terminal_and_says_where_to_look(terminal: Termin
     terminal.press("?")
     assert terminal.finish() == 1
     assert_restored(terminal.seen)
-    assert b"stopped on an error of its own" in terminal.seen
-    assert b"Traceback" not in terminal.seen
-    (crash,) = (state / "svcdoctor").iterdir()
-    assert "broken on purpose" in crash.read_text()
+    words = terminal.seen.decode().rpartition("\x1b[?1049l")[2]
+    assert "stopped on an error of its own: RuntimeError: broken on purpose, password=REDACTED" in words
+    assert b"Traceback" not in terminal.seen and b"hunter2" not in terminal.seen
+    recording, crash = sorted((state / "svcdoctor").iterdir())
+    assert "broken on purpose" in crash.read_text() and "hunter2" not in crash.read_text()
+    assert str(crash) in words and f"svcdoctor --replay {recording}" in words
+    assert {file.stat().st_mode & 0o777 for file in (recording, crash)} == {0o600}
+    (world,) = worlds_of(recording.read_bytes())
+    assert world.context == "demo"

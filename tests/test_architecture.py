@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "containerstate": f"{PURE} podlook",
     "podstate": f"{PURE} podlook containerstate",
     "world": "finding lookup objects reads text",
+    "capture": "callers",
     "case": f"{PURE} {QUESTIONS} world",
     "checks": f"{PURE} {QUESTIONS} case",
     "catalogue": "checks text",
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     "rbac": "diagnose objects",
     "demo": "world",
     "widgets": "text finding labels catalogue report widgets",
-    "app": f"{PURE} world diagnose doctor live collect catalogue demo report widgets",
+    "app": f"{PURE} capture world diagnose doctor live collect catalogue demo report widgets",
     "session": f"{PURE} world diagnose kube live widgets",
     "screen": f"{PURE} world diagnose kube kubeconfig live session app widgets",
     "cli": "* (only inside functions)",
@@ -85,17 +86,30 @@ THIRD_PARTY = {
         *PURE.split(),
         *QUESTIONS.split(),
         "world",
+        "capture",
         "case",
         "diagnose",
         "report",
         "kube",
         "podsocket",
         "probe",
+        "session",
         "widgets",
     },
 }
 # Modules that think: the same input gives the same output, so they ask neither a clock nor the system.
-THINKING = {*PURE.split(), *QUESTIONS.split(), "world", "case", "checks", "catalogue", "diagnose", "doctor", "report"}
+THINKING = {
+    *PURE.split(),
+    *QUESTIONS.split(),
+    "capture",
+    "world",
+    "case",
+    "checks",
+    "catalogue",
+    "diagnose",
+    "doctor",
+    "report",
+}
 WORLDLY = {"os", "io", "sys", "time", "socket", "ssl", "subprocess", "threading", "random", "secrets", "pathlib"}
 WORLDLY |= {"tempfile", "urllib", "http", "asyncio", "uuid", "locale", "platform", "shutil", "signal"}
 

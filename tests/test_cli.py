@@ -573,6 +573,76 @@ def test_a_cluster_with_words_that_the_terminal_cannot_show(tmp_path: Path, outp
     assert ("b\\xfccher" if output == "text" else "bücher") in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [(), ("-n", "shop"), ("dashboard",), ("dashboard", "-A")], ids=" ".join)
+def test_without_a_terminal_it_is_the_report(doctor: Doctor, arguments: tuple[str, ...]) -> None:
+    done = doctor(*arguments)
+    assert done.returncode == 1
+    assert "✗ shop/cart" in done.stdout
+    assert ESCAPE not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "term"),
+    [("stdin", "xterm"), ("stdout", "xterm"), ("stderr", "xterm"), ("", "dumb"), ("", "")],
+    ids=["no stdin", "no stdout", "no stderr", "dumb", "no TERM"],
+)
+@pytest.mark.parametrize("arguments", [("--no-probe",), ("demo",)], ids=" ".join)
+def test_what_cannot_show_a_dashboard_gets_the_report(
+    doctor: Doctor, elsewhere: str, term: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The dashboard paints on standard error and reads standard input: where one is missing it would hang."""
+    terminal = Terminal()
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    if elsewhere:
+        streams[elsewhere] = (tmp_path / "file").open("w+b")
+    command = [sys.executable, "-m", "svcdoctor", *arguments]
+    process = subprocess.Popen(command, env=doctor.environment | {"TERM": term}, cwd=ROOT, **streams)
+    if elsewhere:
+        streams[elsewhere].close()
+    assert process.wait(60) == 1
+    said = terminal.rest() + (tmp_path / "file").read_text() if elsewhere else terminal.rest()
+    assert "shop/cart" in said
+    assert f"{ESCAPE}[?1049h" not in said
+
+
+# --- recordings --------------------------------------------------------------------------------------------------
+
+
+def test_a_recording_is_reported_where_there_is_no_terminal(doctor: Doctor) -> None:
+    demo = str(ROOT / "svcdoctor" / "demo.jsonl.xz")
+    assert doctor("--replay", demo).stdout == doctor("demo").stdout
+    assert doctor("-n", "shop-prod", f"--replay={demo}").stdout.endswith("1 Service: 1 fail\n")
+    assert not doctor.server.received
+
+
+GARBAGE = {
+    "empty": b"",
+    "text": b"apiVersion: v1\n",
+    "binary": b"\x7fELF\x00\xff",
+    "another document": b"{}",
+    "another World": b'{"context": 7, "now": "2026-01-01T00:00:00Z", "objects": {}}',
+    "no time zone": b'{"context": "x", "now": "2026-01-01T00:00:00", "objects": {}}',
+    "odd objects": b'{"context":"x","now":"2026-01-01T00:00:00Z","objects":{"pods":{"scopes":[""],"items":[7]}}}',
+    "cut": b"\xfd7zXZ\x00\x00",
+    "report": b'{"apiVersion": "svcdoctor/v1", "kind": "Diagnosis"}',
+}
+
+
+@pytest.mark.parametrize("content", GARBAGE.values(), ids=GARBAGE)
+def test_what_is_no_recording_is_said(doctor: Doctor, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "garbage"
+    path.write_bytes(content)
+    done = doctor("--replay", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{path}: not a record" in done.stderr
+
+
+def test_a_recording_that_cannot_be_read(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor("--replay", str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "nowhere cannot be read: No such file or directory" in done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_error(doctor: Doctor) -> None:
     reader, writer = os.pipe()
     process = doctor.start("diagnose", "-A", "--no-probe", "-o", "wide", stdout=writer)

@@ -307,4 +307,5 @@ def test_a_single_recording_is_shown_once(screen: Screen) -> None:
     assert len(screen.updates) == 1
     assert replayed.labels("shop", "cart") == {}
     assert "shop" in replayed.namespaces()
+    assert isinstance(replayed.events("shop", "cart"), list)
     assert World.replay(replayed.record())

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -39,6 +40,18 @@ def test_the_screen_is_what_the_demo_prints() -> None:
     check_region("screen", f"```\n$ svcdoctor diagnose orders\n{report}```\n")
 
 
+def test_the_picture_is_the_dashboard_on_the_demo() -> None:
+    """Not to the byte: how a picture is drawn is Textual's business."""
+    (path,) = re.findall(r"!\[[^\]]+\]\((\S+\.svg)\)", README.read_text(encoding="utf-8"))
+    drawn = ElementTree.fromstring((README.parent / path).read_text(encoding="utf-8"))
+    words = "\n".join(drawn.itertext()).replace("\xa0", " ")
+    diagnosis = diagnose(recorded_world(), Scope()).diagnosis
+    for service in diagnosis.services:
+        assert service.name in words
+        assert (service.cause or "") in words
+    assert "5 dns" in words and "cause" in words and "fix" in words
+
+
 def test_the_codes_are_those_of_the_checks() -> None:
     rows = [f"| `{code}` | {page.step or 'any'} | {title(code)} |\n" for code, page in pages().items()]
     check_region("codes", "| code | step | what is wrong |\n|---|---|---|\n" + "".join(rows))
@@ -60,6 +73,10 @@ def test_every_command_is_understood(command: str, tmp_path: Path) -> None:
     result = runner.invoke(cli, words)
     if words and words[0] in ("explain", "rbac", "completion"):
         assert result.exit_code == 0 and result.output
+    elif words == ["demo"]:
+        assert result.exit_code == 1 and " Services: " in result.output
+    elif "--replay" in words:
+        assert result.exit_code == 2 and "cannot be read: No such file" in result.output
     else:
         assert type(result.exception).__name__ == "ConfigError", result.output
 

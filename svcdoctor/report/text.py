@@ -61,6 +61,10 @@ COLORS = {
     Status.SKIP: "2",
     Status.NOTE: "2",
 }
+# What stands before a finding, and before what is said of it; the dashboard uses the same words.
+LABELS = {Status.FAIL: "cause", Status.WARN: "warn", Status.UNKNOWN: "unknown", Status.NOTE: "note"}
+THEN, NEXT, ALSO, MORE = "then", "next", "also", "more"
+EXPOSES = "fixing this exposes "
 STEP_WIDTH = 12
 LABEL_WIDTH = 8
 
@@ -167,31 +171,35 @@ def _address(row: EndpointRow) -> str:
 
 def _verdict(finding: Finding, style: Style) -> list[str]:
     hint = " (inferred)" if finding.certainty == "inferred" else ""
-    label = {Status.FAIL: "cause", Status.WARN: "warn", Status.UNKNOWN: "unknown", Status.NOTE: "note"}.get(
-        finding.status, ""
-    )
-    if finding.role is Role.CONSEQUENCE:
-        label = "then"
+    label = THEN if finding.role is Role.CONSEQUENCE else LABELS.get(finding.status, "")
     lead = f"{style.paint(label.ljust(LABEL_WIDTH), finding.status)}{style.bold(finding.code or '')}"
     lines = [f"  {lead}: {finding.message}{hint}"]
     for item in finding.evidence:
         lines.append(f"  {''.ljust(LABEL_WIDTH)}{item.label}: {item.value}   {style.dim(f'[{item.source}]')}")
     for remedy in finding.remedies:
         lines += _remedy(remedy)
-    lines.append(f"  {'more'.ljust(LABEL_WIDTH)}{finding.explain}")
+    lines.append(f"  {MORE.ljust(LABEL_WIDTH)}{finding.explain}")
     return lines
 
 
-def _remedy(remedy: Remedy) -> list[str]:
+def remedy_label(remedy: Remedy) -> str:
     """What may be done about it: `fix` changes the cluster, `see` only looks further."""
-    label = "fix" if remedy.changes_cluster else "see"
-    lines = [f"  {label.ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}"]
+    return "fix" if remedy.changes_cluster else "see"
+
+
+def is_masked(finding: Finding, cause: str | None) -> bool:
+    """Whether it shows only when the cause is fixed."""
+    return finding.role is Role.ALSO and bool(cause) and finding.status is Status.FAIL
+
+
+def _remedy(remedy: Remedy) -> list[str]:
+    lines = [f"  {remedy_label(remedy).ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}"]
     return [*lines, f"  {''.ljust(LABEL_WIDTH)}{remedy.command}"] if remedy.command else lines
 
 
 def _also(finding: Finding, cause: str | None, style: Style) -> list[str]:
-    lead = "fixing this exposes " if cause and finding.status is Status.FAIL else ""
-    label = "next" if lead else "also"
+    masked = is_masked(finding, cause)
+    label, lead = (NEXT, EXPOSES) if masked else (ALSO, "")
     return [f"  {style.paint(label.ljust(LABEL_WIDTH), finding.status)}{lead}{finding.code}: {finding.message}"]
 
 

@@ -50,7 +50,7 @@ class TabBar(Static):
             parts.append((text, "bold reverse" if tab == current else "dim"))
             end += len(text)
             self.places.append((end, tab))
-        self.update(Content.assemble(*parts))
+        self.update(Content.assemble(*parts), layout=False)
 
     def on_click(self, event: events.Click) -> None:
         tab = next((tab for end, tab in self.places if event.x < end), None)

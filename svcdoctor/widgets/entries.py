@@ -345,10 +345,9 @@ def conditions(row: EndpointRow) -> str:
 
 
 def grouped(service: ServiceDiagnosis) -> list[Group]:
-    """The endpoints under the Service port that leads to them, where that can be told from the numbers."""
+    """The endpoints under the Service port that leads to them, which is the one of the same name."""
     groups = [Group(port, []) for port in service.ports]
-    by_target = {port.target_port or port.port: group for port, group in zip(service.ports, groups, strict=True)}
-    named = [group for group in groups if group.port and isinstance(group.port.target_port, str)]
+    by_name = {port.name: group for port, group in zip(service.ports, groups, strict=True)}
     loose = Group(None, [])
     seen: Counter[str] = Counter()
     for row in service.endpoints:
@@ -356,10 +355,7 @@ def grouped(service: ServiceDiagnosis) -> list[Group]:
         seen[identity] += 1
         if seen[identity] > 1:
             identity += f" #{seen[identity]}"
-        group = loose
-        if row.port is not None:
-            fallback = groups[0] if len(groups) == 1 else named[0] if len(named) == 1 else loose
-            group = by_target.get(row.port, fallback)
+        group = loose if row.port is None else by_name.get(row.port_name, loose)
         group.endpoints.append((identity, row))
     return [*groups, loose] if loose.endpoints else groups
 
@@ -379,10 +375,13 @@ def gap_entries(denied: Sequence[Gap], streams: Sequence[Stream]) -> list[Entry]
         resource, namespace = printable(stream.resource), printable(stream.namespace)
         if stream.state == "denied":
             missing[namespace, "forbidden"].setdefault(resource, (stream.message, ""))
-        else:
-            missing[namespace, "broken"][resource] = (stream.message, stream.since.strftime("%H:%M:%S"))
+            continue
+        for (place, reason), found in missing.items():
+            if place == namespace and reason != "forbidden":
+                found.pop(resource, None)  # what was never read because of it
+        missing[namespace, "broken"][resource] = (stream.message, stream.since.strftime("%H:%M:%S"))
     entries = []
-    for (namespace, reason), found in sorted(missing.items()):
+    for (namespace, reason), found in sorted(item for item in missing.items() if item[1]):
         resources = sorted(found)
         message, since = next(iter(found.values()))
         where = f"in {namespace}" if namespace else "in the whole cluster"

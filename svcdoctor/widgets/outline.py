@@ -103,11 +103,17 @@ top counts faults that came up since. What you selected stays selected, also whe
         notices: Sequence[Notice] = (),
     ) -> None:
         anchor = self._anchor()
+        before = self._visible()
         self.rows.notices = list(notices)
         self.rows.update(diagnosis, streams, checking)
         if not self.rows.settled and self._follow_worst():
             anchor = None
-        self._settle(anchor)
+        self._settle(anchor, before)
+
+    def forget(self) -> None:
+        """Another place is looked at: what was selected is not there, and the order is not the person's yet."""
+        self.rows.selected = None
+        self.rows.settled = False
 
     def _follow_worst(self) -> bool:
         """Until a person moves, the cursor waits on the first of the worst, and leaves it for a worse one only."""
@@ -126,8 +132,16 @@ top counts faults that came up since. What you selected stays selected, also whe
         row = self.rows.row(top)
         return (row.key, 0) if row else None
 
-    def _settle(self, anchor: tuple[Key, int] | None) -> None:
-        """After rows came, went or moved: the cursor finds its row again, and the screen its place."""
+    def _visible(self) -> list[object]:
+        """What the screen shows, line by line, with all that a line's look depends on."""
+        top, cursor, width = self.scroll_offset.y, self.cursor, self.rows.label_width
+        return [(self.rows.row(y), y == cursor, width) for y in range(top, top + self.size.height)]
+
+    def _settle(self, anchor: tuple[Key, int] | None, before: list[object] | None = None) -> None:
+        """After rows came, went or moved: the cursor finds its row again, and the screen its place.
+
+        Only the lines that are not what they were `before` are painted again.
+        """
         self._resize_contents()
         index = self.rows.index_of(self.rows.selected)
         if index is None:
@@ -140,7 +154,13 @@ top counts faults that came up since. What you selected stays selected, also whe
             place = self.rows.index_of(key)
             if place is not None:
                 self.scroll_to(y=max(place - line, 0), animate=False, force=True)
-        self.refresh()
+        now = self._visible()
+        if before is None or len(before) != len(now):
+            self.refresh()
+        else:
+            for line, (old, new) in enumerate(zip(before, now, strict=True)):
+                if old != new:
+                    self.refresh_line(self.scroll_offset.y + line)
         self.post_message(self.Rearranged())
         self.post_message(self.Selected(self.rows.selected))
 

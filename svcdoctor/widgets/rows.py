@@ -9,9 +9,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from itertools import accumulate, groupby
+from itertools import accumulate, compress, groupby
+from operator import is_not
 
 from svcdoctor.finding import Diagnosis, ServiceDiagnosis, Status
+from svcdoctor.text import parse_time
 from svcdoctor.widgets.entries import (
     RANK,
     Entry,
@@ -25,7 +27,7 @@ from svcdoctor.widgets.entries import (
 )
 from svcdoctor.widgets.source import ServiceName, Stream
 
-SORTS = ("status", "name", "namespace", "endpoints", "changed")
+SORTS = ("status", "name", "namespace", "endpoints", "age", "changed")
 
 
 class Rows:
@@ -48,6 +50,8 @@ class Rows:
         self._namespace_rank: dict[str, tuple[object, ...]] = {}
         self._known_faults: set[ServiceName] = set()
         self._sequence = 0
+        self._taken: tuple[ServiceDiagnosis, ...] = ()
+        self._checking: frozenset[ServiceName] = frozenset()
         self.notices: list[Notice] = []
         self.new_faults = 0  # that came up since the order was made
 
@@ -95,10 +99,18 @@ class Rows:
         """Takes a diagnosis in. The selected row stays, also when what it is about does not."""
         offset = self._offset_of_selection()
         arrived = False
-        seen = 0
-        for service in diagnosis.services:
-            arrived |= self._take(service, (service.namespace, service.name) in checking)
-            seen += 1
+        # A Service that says what it said is the same object: most are passed over without a look.
+        before, now = self._taken, diagnosis.services
+        differing = compress(now, map(is_not, now, before)) if len(now) == len(before) else now
+        changed = {(service.namespace, service.name): service for service in differing}
+        if self._checking != checking:
+            turned = self._checking ^ checking
+            places = ((service, (service.namespace, service.name)) for service in now)
+            changed |= {place: service for service, place in places if place in turned}
+        self._taken, self._checking = now, frozenset(checking)
+        for name, service in changed.items():
+            arrived |= self._take(service, name in checking)
+        seen = len(now)
         for name in checking:
             entry = self.services.get(name)
             if entry is None or entry.gone:
@@ -113,7 +125,9 @@ class Rows:
         self._take_top(top_entries(diagnosis, streams))
         self._keep_selected_row(offset)
         if not self.settled:
-            self.rank()
+            entries = (self.services[name] for name in changed)
+            if arrived or any(entry.rank != self._rank_of(entry) for entry in entries):
+                self.rank()
         elif arrived:
             self._order()
         if self.settled and self.sort == "status":
@@ -317,6 +331,9 @@ class Rows:
             return (name,)
         if self.sort == "endpoints":
             return (ready_share(entry.service), name)
+        if self.sort == "age":
+            created = parse_time(entry.service.created)
+            return (-created.timestamp() if created else 0.0, name)
         if self.sort == "changed":
             return (-entry.sequence, name)
         return (RANK[entry.status], name)

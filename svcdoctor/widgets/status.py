@@ -131,7 +131,8 @@ class FittedLine(Static):
         pieces = fitted(parts, self.content_size.width)
         if pieces != self._said:
             self._said = pieces
-            self.update(Content.assemble(*pieces))
+            # One line stays one line: nothing else has to be laid out anew.
+            self.update(Content.assemble(*pieces), layout=False)
 
     def on_resize(self) -> None:
         self.set_parts(self._parts)
@@ -186,7 +187,8 @@ class HintLine(Static):
         pieces: list[tuple[str, str]] = []
         end = 1
         # Help is the one hint that must stay.
-        room = self.size.width - 2 - sum(len(hints[-1].key + hints[-1].words) + 1 for _ in hints[:1])
+        width = self.size.width or self.app.size.width  # before it is laid out
+        room = width - 2 - sum(len(hints[-1].key + hints[-1].words) + 1 for _ in hints[:1])
         for hint in hints:
             length = len(hint.key) + 1 + len(hint.words) + 2
             if hint is not hints[-1] and end + length > room:
@@ -194,7 +196,7 @@ class HintLine(Static):
             pieces += [(hint.key, "bold"), (f" {hint.words}", "dim"), ("  ", "")]
             end += length
             self._ends.append((end, hint))
-        self.update(Content.assemble(*pieces))
+        self.update(Content.assemble(*pieces), layout=False)
 
     def on_resize(self) -> None:
         self.show(self.hints)

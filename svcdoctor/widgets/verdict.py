@@ -24,6 +24,7 @@ from svcdoctor.finding import (
     StepResult,
     worst,
 )
+from svcdoctor.report.text import ALSO, EXPOSES, LABELS, MORE, NEXT, THEN, is_masked, remedy_label
 from svcdoctor.text import plural, printable
 from svcdoctor.widgets import marks
 from svcdoctor.widgets.entries import (
@@ -93,10 +94,10 @@ def write_service(page: Page, service: ServiceDiagnosis, checking: bool, key: Ke
     _write_selected(page, service, key)
     page.blank()
     write_steps(page, service, checking)
-    causes = [finding for finding in service.findings if finding.role is Role.CAUSE]
-    for finding in causes:
-        write_finding(page, finding)
-    _write_rest(page, service, bool(causes))
+    for finding in service.findings:
+        if finding.role is Role.CAUSE:
+            write_finding(page, finding)
+    _write_rest(page, service)
 
 
 def _write_selected(page: Page, service: ServiceDiagnosis, key: Key) -> None:
@@ -151,16 +152,13 @@ def _write_bad_endpoints(page: Page, service: ServiceDiagnosis) -> None:
             page.line(("   ", ""), page.mark(status), (f"{len(rows) - 1} more, the same", ""))
 
 
-_LABELS = {Status.FAIL: "cause", Status.WARN: "warn", Status.UNKNOWN: "unknown", Status.NOTE: "note"}
-
-
-def write_finding(page: Page, finding: Finding, label: str = "") -> None:
+def write_finding(page: Page, finding: Finding, label: str = "", lead: str = "") -> None:
     """A finding with its evidence, what to do about it, and where its page is."""
     page.blank()
-    label = label or _LABELS.get(finding.status, str(finding.status))
+    label = label or LABELS.get(finding.status, str(finding.status))
     glyph = marks.glyph(finding.status, page.ascii).ljust(3)
     head = [(glyph + label.ljust(LABEL), marks.style(finding.status))]
-    page.line(*head, (finding.code or "", "bold"))
+    page.hang(head, lead + (finding.code or ""), "bold")
     hint = " (inferred: another explanation exists)" if finding.certainty == "inferred" else ""
     indent = " " * (LABEL + 3)
     page.hang([(indent, "")], finding.message + hint)
@@ -168,28 +166,29 @@ def write_finding(page: Page, finding: Finding, label: str = "") -> None:
         page.hang([(indent, ""), (item.label + ": ", "dim")], item.value)
         page.hang([(indent + "  ", "")], f"[{item.source}]", "dim")
     for remedy in finding.remedies:
-        page.hang([("   " + "fix".ljust(LABEL), "bold")], remedy.do + (":" if remedy.command else ""))
+        page.hang([("   " + remedy_label(remedy).ljust(LABEL), "bold")], remedy.do + (":" if remedy.command else ""))
         if remedy.command:
             page.line((remedy.command, "$text-accent"))
     if finding.code:
-        page.line(("   " + "more".ljust(LABEL), "dim"), (f"x, or {finding.explain}", "dim"))
+        page.line(("   " + MORE.ljust(LABEL), "dim"), (f"x, or {finding.explain}", "dim"))
 
 
-def _write_rest(page: Page, service: ServiceDiagnosis, caused: bool) -> None:
+def _write_rest(page: Page, service: ServiceDiagnosis) -> None:
     seen: set[tuple[str | None, str]] = set()
     for finding in service.findings:
         if finding.role is Role.CAUSE or not finding.code or (finding.code, finding.message) in seen:
             continue
         seen.add((finding.code, finding.message))
         if finding.role is Role.CONSEQUENCE:
-            _write_short(page, "then", finding, f"because of {finding.because}" if finding.because else "")
+            _write_short(page, THEN, finding, f"because of {finding.because}" if finding.because else "")
+        elif is_masked(finding, service.cause):
+            write_finding(page, finding, NEXT, EXPOSES)
         elif finding.role is Role.ALSO:
-            after = caused and finding.status is Status.FAIL
-            write_finding(page, finding, "next" if after else "also")
+            write_finding(page, finding, ALSO)
         elif finding.status in (Status.UNKNOWN, Status.WARN, Status.FAIL):
             write_finding(page, finding)
         elif finding.status is Status.NOTE:
-            _write_short(page, "note", finding, "")
+            _write_short(page, LABELS[Status.NOTE], finding, "")
 
 
 def _write_short(page: Page, label: str, finding: Finding, why: str) -> None:

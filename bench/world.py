@@ -1,0 +1,502 @@
+"""A made-up cluster of N Services of five Pods each, as documents that look like an API server's.
+
+Deterministic: the same N gives the same bytes. One Service in fifty is broken, in one of six ways in turn. Pods carry
+what makes real ones large: managedFields of two managers, probes, env, volumes, conditions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+PODS = 5
+NODES = 100
+DOMAIN = "svc.cluster.local"
+Document = dict[str, Any]
+CREATED = "2026-10-01T08:00:00Z"
+CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+FAULTS = ("selector", "not-ready", "target-port", "crash", "scaled-to-0", "image")
+
+
+def place(count: int, number: int) -> tuple[str, str]:
+    """Namespace and name of a Service."""
+    return f"team-{number % max(count // 50, 4):03}", f"svc-{number:05}"
+
+
+def fault(number: int) -> str:
+    return FAULTS[number // 50 % len(FAULTS)] if number % 50 == 7 else ""
+
+
+def _hash(*words: object) -> str:
+    return hashlib.md5("/".join(map(str, words)).encode()).hexdigest()
+
+
+def uid(*words: object) -> str:
+    digest = _hash(*words)
+    return "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:]))
+
+
+def _fields(*names: str) -> Document:
+    return {f"f:{name}": {} for name in names}
+
+
+def _managed(manager: str, fields: Document) -> Document:
+    return {
+        "manager": manager,
+        "operation": "Update",
+        "apiVersion": "v1",
+        "time": CREATED,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+
+
+def labels(name: str) -> dict[str, str]:
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/instance": name}
+
+
+def replicaset_name(name: str) -> str:
+    return f"{name}-{_hash(name)[:10]}"
+
+
+def pod_name(name: str, slot: int, generation: int = 0) -> str:
+    return f"{replicaset_name(name)}-{_hash(name, slot, generation)[:5]}"
+
+
+def node_name(number: int) -> str:
+    return f"ip-10-200-0-{number % NODES}.eu-west-1.compute.internal"
+
+
+def pod_address(number: int, slot: int, generation: int = 0) -> str:
+    serial = (number * PODS + slot + generation * 7) & 0xFFFFFF
+    return f"10.{64 + (serial >> 16)}.{serial >> 8 & 255}.{serial & 255}"
+
+
+def _owner(kind: str, namespace: str, name: str) -> list[Document]:
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "name": name,
+            "uid": uid(namespace, kind, name),
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+
+
+def _container(count: int, number: int) -> Document:
+    _, name = place(count, number)
+    other_namespace, other = place(count, (number * 7 + 1) % count)
+    probe = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
+    return {
+        "name": "app",
+        "image": f"registry.example.com/team/{name}:2026.11.{number % 28 + 1}-{_hash(name)[:8]}",
+        "ports": [
+            {"name": "http", "containerPort": 8080, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": 9090, "protocol": "TCP"},
+        ],
+        "env": [
+            {"name": "LOG_LEVEL", "value": "info"},
+            {"name": "UPSTREAM_URL", "value": f"http://{other}.{other_namespace}.{DOMAIN}:80"},
+            {"name": "FEATURE_FLAGS", "value": "checkout_v2,new_cart,dark_mode"},
+            {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}},
+            {"name": "API_KEY", "valueFrom": {"secretKeyRef": {"name": f"{name}-secrets", "key": "api-key"}}},
+        ],
+        "resources": {"limits": {"cpu": "500m", "memory": "512Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}},
+        "volumeMounts": [
+            {"name": "config", "readOnly": True, "mountPath": "/etc/app"},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {
+                "name": "kube-api-access",
+                "readOnly": True,
+                "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
+            },
+        ],
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http", "scheme": "HTTP"}, **probe},
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": "http", "scheme": "HTTP"}, **probe},
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": {"capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "readOnlyRootFilesystem": True},
+    }
+
+
+def _managed_pod() -> list[Document]:
+    probe = {".": {}, **_fields("failureThreshold", "periodSeconds", "successThreshold", "timeoutSeconds")}
+    container = {
+        ".": {},
+        **_fields("image", "imagePullPolicy", "name", "terminationMessagePath", "terminationMessagePolicy"),
+        "f:env": {
+            ".": {},
+            **{
+                f'k:{{"name":"{name}"}}': {".": {}, **_fields("name", "value")}
+                for name in ("LOG_LEVEL", "UPSTREAM_URL", "FEATURE_FLAGS", "POD_IP", "API_KEY")
+            },
+        },
+        "f:ports": {
+            f'k:{{"containerPort":{port},"protocol":"TCP"}}': {".": {}, **_fields("containerPort", "name", "protocol")}
+            for port in (8080, 9090)
+        },
+        "f:livenessProbe": {**probe, "f:httpGet": {".": {}, **_fields("path", "port", "scheme")}},
+        "f:readinessProbe": {**probe, "f:httpGet": {".": {}, **_fields("path", "port", "scheme")}},
+        "f:resources": {".": {}, "f:limits": _fields("cpu", "memory"), "f:requests": _fields("cpu", "memory")},
+        "f:volumeMounts": {
+            f'k:{{"mountPath":"{path}"}}': {".": {}, **_fields("mountPath", "name", "readOnly")}
+            for path in ("/etc/app", "/tmp")
+        },
+    }
+    spec = _fields("dnsPolicy", "enableServiceLinks", "restartPolicy", "schedulerName", "serviceAccountName")
+    conditions = {
+        f'k:{{"type":"{type}"}}': {".": {}, **_fields("lastProbeTime", "lastTransitionTime", "status", "type")}
+        for type in CONDITIONS
+    }
+    status = _fields("containerStatuses", "hostIP", "hostIPs", "phase", "podIP", "podIPs", "startTime")
+    return [
+        _managed(
+            "kube-controller-manager",
+            {
+                "f:metadata": {
+                    "f:generateName": {},
+                    "f:labels": {".": {}, **_fields("app.kubernetes.io/name", "pod-template-hash")},
+                },
+                "f:spec": {"f:containers": {'k:{"name":"app"}': container}, **spec},
+            },
+        ),
+        _managed("kubelet", {"f:status": {"f:conditions": conditions, **status}}),
+    ]
+
+
+MANAGED_POD = _managed_pod()
+
+
+def pod(
+    count: int,
+    number: int,
+    slot: int,
+    *,
+    generation: int = 0,
+    version: int = 1,
+    phase: str = "Running",
+    ready: bool = True,
+    scheduled: bool = True,
+    deleted: bool = False,
+) -> Document:
+    namespace, name = place(count, number)
+    replicaset = replicaset_name(name)
+    own = pod_name(name, slot, generation)
+    wrong = fault(number)
+    ready = ready and wrong not in ("not-ready", "crash", "image")
+    address = pod_address(number, slot, generation) if phase == "Running" else ""
+    host = f"10.200.0.{(number + slot) % NODES}"
+    container = _container(count, number)
+    since = CREATED if generation == 0 else _now()
+    state: Document = {"running": {"startedAt": since}}
+    if wrong == "crash":
+        state = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 5m0s restarting failed container=app"}}
+    elif wrong == "image":
+        state = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "{container["image"]}"'}}
+        phase = "Pending"
+    elif phase != "Running":
+        state = {"waiting": {"reason": "ContainerCreating"}}
+    true = {
+        "Initialized": scheduled,
+        "PodReadyToStartContainers": phase == "Running",
+        "PodScheduled": scheduled,
+        "Ready": ready and phase == "Running",
+        "ContainersReady": ready and phase == "Running",
+    }
+    metadata: Document = {
+        "name": own,
+        "generateName": f"{replicaset}-",
+        "namespace": namespace,
+        "uid": uid(namespace, own),
+        "resourceVersion": str(version),
+        "creationTimestamp": since,
+        "labels": {**labels(name), "app.kubernetes.io/version": "2026.11", "pod-template-hash": replicaset[-10:]},
+        "annotations": {
+            "kubectl.kubernetes.io/default-container": "app",
+            "prometheus.io/port": "9090",
+            "prometheus.io/scrape": "true",
+            "checksum/config": _hash(name) * 2,
+        },
+        "ownerReferences": _owner("ReplicaSet", namespace, replicaset),
+        "managedFields": MANAGED_POD,
+    }
+    if deleted:
+        metadata |= {"deletionTimestamp": _now(30), "deletionGracePeriodSeconds": 30}
+    status: Document = {
+        "phase": phase,
+        "conditions": [
+            {
+                "type": type,
+                "status": str(true[type]),
+                "lastProbeTime": None,
+                "lastTransitionTime": since,
+                **({} if true[type] else {"reason": "ContainersNotReady", "message": "containers not ready: [app]"}),
+            }
+            for type in CONDITIONS
+        ],
+        "startTime": since,
+        "qosClass": "Burstable",
+    }
+    if scheduled:
+        status |= {
+            "hostIP": host,
+            "hostIPs": [{"ip": host}],
+            "containerStatuses": [
+                {
+                    "name": "app",
+                    "state": state,
+                    "lastState": {},
+                    "ready": true["Ready"],
+                    "started": phase == "Running",
+                    "restartCount": 40 if wrong == "crash" else number % 3,
+                    "image": container["image"],
+                    "imageID": f"{container['image']}@sha256:{_hash(name) * 2}",
+                    "containerID": f"containerd://{_hash(own) * 2}",
+                }
+            ],
+        }
+    if address:
+        status |= {"podIP": address, "podIPs": [{"ip": address}]}
+    return {
+        "metadata": metadata,
+        "spec": {
+            "volumes": [
+                {"name": "config", "configMap": {"name": f"{name}-config", "defaultMode": 420}},
+                {"name": "tmp", "emptyDir": {}},
+                {
+                    "name": "kube-api-access",
+                    "projected": {
+                        "sources": [
+                            {"serviceAccountToken": {"expirationSeconds": 3607, "path": "token"}},
+                            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                        ],
+                        "defaultMode": 420,
+                    },
+                },
+            ],
+            "containers": [container],
+            "restartPolicy": "Always",
+            "terminationGracePeriodSeconds": 30,
+            "dnsPolicy": "ClusterFirst",
+            "serviceAccountName": name,
+            **({"nodeName": node_name(number + slot)} if scheduled else {}),
+            "securityContext": {"runAsUser": 10001, "fsGroup": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+            "schedulerName": "default-scheduler",
+            "tolerations": [
+                {"key": f"node.kubernetes.io/{key}", "operator": "Exists", "effect": "NoExecute"}
+                for key in ("not-ready", "unreachable")
+            ],
+            "enableServiceLinks": True,
+        },
+        "status": status,
+    }
+
+
+def _now(seconds: float = 0.0) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def service(count: int, number: int, *, version: int = 1, broken: bool = False) -> Document:
+    namespace, name = place(count, number)
+    address = f"10.96.{number >> 8 & 255}.{number & 255}"
+    selector = labels(f"{name}x" if broken or fault(number) == "selector" else name)
+    target: int | str = "htpp" if fault(number) == "target-port" else "http"
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "uid": uid(namespace, name, "service"),
+            "resourceVersion": str(version),
+            "creationTimestamp": CREATED,
+            "labels": {**labels(name), "app.kubernetes.io/managed-by": "Helm", "helm.sh/chart": f"{name}-1.4.2"},
+            "annotations": {"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace},
+            "managedFields": [_managed("helm", {"f:spec": _fields("ports", "selector", "sessionAffinity", "type")})],
+        },
+        "spec": {
+            "ports": [
+                {"name": "http", "protocol": "TCP", "port": 80, "targetPort": target},
+                {"name": "metrics", "protocol": "TCP", "port": 9090, "targetPort": 9090},
+            ],
+            "selector": selector,
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "type": "ClusterIP",
+            "sessionAffinity": "None",
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "internalTrafficPolicy": "Cluster",
+        },
+        "status": {"loadBalancer": {}},
+    }
+
+
+def replicas(number: int) -> int:
+    return 0 if fault(number) == "scaled-to-0" else PODS
+
+
+def endpointslice(
+    count: int, number: int, generations: list[tuple[int, int, bool]] | None = None, *, version: int = 1
+) -> Document:
+    """`generations` are the Pods in it: slot, generation and whether each is ready."""
+    namespace, name = place(count, number)
+    wrong = fault(number)
+    if generations is None:
+        listed = 0 if wrong in ("selector", "image") else replicas(number)
+        generations = [(slot, 0, wrong not in ("not-ready", "crash")) for slot in range(listed)]
+    ports = [{"name": "http", "protocol": "TCP", "port": 8080}, {"name": "metrics", "protocol": "TCP", "port": 9090}]
+    return {
+        "metadata": {
+            "name": f"{name}-{_hash(name)[:5]}",
+            "generateName": f"{name}-",
+            "namespace": namespace,
+            "uid": uid(namespace, name, "slice"),
+            "resourceVersion": str(version),
+            "generation": version,
+            "creationTimestamp": CREATED,
+            "labels": {
+                **labels(name),
+                "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+                "kubernetes.io/service-name": name,
+            },
+            "annotations": {"endpoints.kubernetes.io/last-change-trigger-time": CREATED},
+            "ownerReferences": [
+                {
+                    "apiVersion": "v1",
+                    "kind": "Service",
+                    "name": name,
+                    "uid": uid(namespace, name, "service"),
+                    "controller": True,
+                }
+            ],
+            "managedFields": [_managed("kube-controller-manager", _fields("addressType", "endpoints", "ports"))],
+        },
+        "addressType": "IPv4",
+        "endpoints": [
+            {
+                "addresses": [pod_address(number, slot, generation)],
+                "conditions": {"ready": ready, "serving": ready, "terminating": False},
+                "targetRef": {
+                    "kind": "Pod",
+                    "namespace": namespace,
+                    "name": pod_name(name, slot, generation),
+                    "uid": uid(namespace, pod_name(name, slot, generation)),
+                },
+                "nodeName": node_name(number + slot),
+                "zone": "eu-west-1a",
+            }
+            for slot, generation, ready in generations
+        ],
+        "ports": [] if wrong == "target-port" else ports,
+    }
+
+
+def workload(count: int, number: int, kind: str) -> Document:
+    """The Deployment or the ReplicaSet of a Service's Pods."""
+    namespace, name = place(count, number)
+    own = name if kind == "Deployment" else replicaset_name(name)
+    wanted = replicas(number)
+    ready = 0 if fault(number) in ("not-ready", "crash", "image") else wanted
+    metadata: Document = {
+        "name": own,
+        "namespace": namespace,
+        "uid": uid(namespace, kind, own),
+        "resourceVersion": "1",
+        "generation": 3,
+        "creationTimestamp": CREATED,
+        "labels": labels(name),
+        "annotations": {"deployment.kubernetes.io/revision": "3"},
+        "managedFields": [MANAGED_POD[0]],
+    }
+    if kind == "ReplicaSet":
+        metadata["ownerReferences"] = _owner("Deployment", namespace, name)
+    return {
+        "metadata": metadata,
+        "spec": {
+            "replicas": wanted,
+            "selector": {"matchLabels": labels(name)},
+            "template": {
+                "metadata": {"labels": labels(name)},
+                "spec": {"containers": [_container(count, number)], "dnsPolicy": "ClusterFirst"},
+            },
+        },
+        "status": {
+            "observedGeneration": 3,
+            "replicas": wanted,
+            "updatedReplicas": wanted,
+            "readyReplicas": ready,
+            "availableReplicas": ready,
+            "conditions": [{"type": "Available", "status": str(ready == wanted), "lastTransitionTime": CREATED}],
+        },
+    }
+
+
+def node(number: int) -> Document:
+    types = ("MemoryPressure", "DiskPressure", "PIDPressure", "Ready")
+    return {
+        "metadata": {
+            "name": node_name(number),
+            "uid": uid("node", number),
+            "resourceVersion": "1",
+            "creationTimestamp": CREATED,
+            "labels": {"kubernetes.io/hostname": node_name(number), "kubernetes.io/os": "linux"},
+            "managedFields": [MANAGED_POD[1]],
+        },
+        "spec": {"podCIDR": f"10.64.{number}.0/24", "podCIDRs": [f"10.64.{number}.0/24"]},
+        "status": {
+            "conditions": [
+                {"type": type, "status": str(type == "Ready"), "lastTransitionTime": CREATED} for type in types
+            ],
+            "addresses": [{"type": "InternalIP", "address": f"10.200.0.{number}"}],
+            "images": [{"names": [f"registry.example.com/{_hash(n)}:1"], "sizeBytes": 1 << 27} for n in range(20)],
+        },
+    }
+
+
+def _simple(namespace: str, name: str, **rest: object) -> Document:
+    metadata = {"name": name, "uid": uid(namespace, name, *rest), "resourceVersion": "1", "creationTimestamp": CREATED}
+    if namespace:
+        metadata["namespace"] = namespace
+    return {"metadata": metadata, **rest}
+
+
+def event(count: int, number: int) -> Document:
+    namespace, name = place(count, number)
+    involved = {"kind": "Pod", "namespace": namespace, "name": pod_name(name, 0)}
+    said = "Readiness probe failed: HTTP probe failed with statuscode: 503"
+    moment = _now(-60)
+    return _simple(
+        namespace,
+        f"{pod_name(name, 0)}.17",
+        involvedObject=involved,
+        type="Warning",
+        reason="Unhealthy",
+        message=said,
+        count=12,
+        firstTimestamp=moment,
+        lastTimestamp=moment,
+    )
+
+
+def documents(count: int) -> Iterator[tuple[str, Document]]:
+    """Everything there is, each with its kind's plural name."""
+    numbers = range(count)
+    for name in sorted({place(count, number)[0] for number in numbers}):
+        yield "namespaces", _simple("", name)
+    for number in numbers:
+        yield "services", service(count, number)
+        yield "endpointslices", endpointslice(count, number)
+        yield "deployments", workload(count, number, "Deployment")
+        yield "replicasets", workload(count, number, "ReplicaSet")
+        namespace, name = place(count, number)
+        yield "configmaps", _simple(namespace, f"{name}-config", data={"app.properties": "a=b\n" * 20})
+        for slot in range(replicas(number)):
+            yield "pods", pod(count, number, slot)
+        if fault(number):
+            yield "events", event(count, number)
+    for number in range(NODES):
+        yield "nodes", node(number)
