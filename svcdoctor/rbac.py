@@ -37,7 +37,8 @@ def _rules(kinds: list[str], probe: bool) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
         groups.setdefault(RESOURCES[kind].group, []).append(kind)
-    rules = [_rule(group, sorted(names), "get", "list") for group, names in groups.items()]
+    # A report lists; the dashboard watches as well.
+    rules = [_rule(group, sorted(names), "get", "list", "watch") for group, names in groups.items()]
     # The API server asks for `get` on these, newer ones for `create` as well.
     return rules + ([_rule("", list(PROBES), "get", "create")] if probe else [])
 

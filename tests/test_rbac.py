@@ -66,13 +66,13 @@ def test_the_namespace_of_dns_has_one_role_not_two_of_a_name() -> None:
 def test_without_probes_nothing_but_reading() -> None:
     for role in (*roles(None, probe=False), *roles("shop", probe=False)):
         for verbs in granted(role).values():
-            assert verbs == {"get", "list"}
+            assert verbs == {"get", "list", "watch"}
 
 
 def test_nothing_is_ever_changed_and_no_secret_is_read() -> None:
     for role in (*roles(None), *roles("shop")):
         for what, verbs in granted(role).items():
-            assert verbs <= ({"get", "create"} if what in PROBES else {"get", "list"})
+            assert verbs <= ({"get", "create"} if what in PROBES else {"get", "list", "watch"})
             assert what[1] not in ("secrets", "*")
 
 
