@@ -31,6 +31,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, PodSpec, ServicePort
 from svcdoctor.reconcile import serving_containers
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(
@@ -43,12 +44,7 @@ CHECK = Check(
         "services",
         "namespaces",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
 )
 

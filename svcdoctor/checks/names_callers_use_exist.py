@@ -29,7 +29,7 @@ from svcdoctor.case import SETTLING_SECONDS, ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown
 from svcdoctor.objects import Service
-from svcdoctor.template import Template
+from svcdoctor.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import duration, edit_distance, listing, plural
 
 CHECK = Check(
@@ -43,12 +43,7 @@ CHECK = Check(
         "configmaps",
         "namespaces",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
     about="client",
 )

@@ -32,6 +32,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import ContainerPort, Pod, PodSpec, ServicePort
 from svcdoctor.reconcile import serving_containers
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import edit_distance, listing, patch_command, plural
 
 CHECK = Check(
@@ -44,12 +45,7 @@ CHECK = Check(
         "services",
         "endpointslices",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
 )
 

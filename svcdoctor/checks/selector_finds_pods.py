@@ -73,7 +73,7 @@ from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
 from svcdoctor.nearmiss import Difference, NearMiss
 from svcdoctor.objects import Pod
 from svcdoctor.reconcile import is_ready
-from svcdoctor.template import Template, matches, top_owner
+from svcdoctor.template import WORKLOAD_RESOURCES, Template, matches, top_owner
 from svcdoctor.text import duration, listing, plural, selector_text, shorten
 
 CHECK = Check(
@@ -92,12 +92,7 @@ CHECK = Check(
         "services",
         "endpointslices",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
         "events",
         "configmaps",
     ),

@@ -28,11 +28,9 @@ from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import pod_addresses
+from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, pod_addresses
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing, plural, selector_text
-
-MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
-CONTROLLER = "endpointslice-controller.k8s.io"
 
 CHECK = Check(
     step=Step.SERVICE,
@@ -43,12 +41,7 @@ CHECK = Check(
     reads=(
         "endpointslices",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
 )
 

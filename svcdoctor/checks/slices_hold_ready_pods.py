@@ -35,6 +35,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import EndpointSlice, Pod
 from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, desired_slices, is_ready
+from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import duration, listing
 
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -51,12 +52,7 @@ CHECK = Check(
         "pods",
         "events",
         "nodes",
-        "deployments",
-        "replicasets",
-        "statefulsets",
-        "daemonsets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
 )
 

@@ -46,7 +46,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, ContainerPort, Probe, ServicePort
 from svcdoctor.reconcile import is_ready, serving_containers
-from svcdoctor.template import matches
+from svcdoctor.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(
@@ -60,12 +60,7 @@ CHECK = Check(
     reads=(
         "services",
         "pods",
-        "deployments",
-        "statefulsets",
-        "daemonsets",
-        "replicasets",
-        "jobs",
-        "cronjobs",
+        *WORKLOAD_RESOURCES,
     ),
 )
 
