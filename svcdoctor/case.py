@@ -11,24 +11,28 @@ prove before asking for more.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 from svcdoctor.callers import Reference, references
 from svcdoctor.corefile import DEFAULT_ZONE, ServerBlock, cluster_zones, parse
 from svcdoctor.finding import Status, Step, Subject
 from svcdoctor.lookup import Lookups
+from svcdoctor.mentions import configs_of, words_in, words_of
 from svcdoctor.nearmiss import NearMiss, nearest
 from svcdoctor.objects import (
+    RESOURCE_OF_KIND,
     ConfigMap,
     Endpoint,
     EndpointPort,
     EndpointSlice,
     Event,
+    Ingress,
     Node,
     Pod,
     PodSpec,
+    Route,
     Service,
     ServicePort,
     Workload,
@@ -36,11 +40,13 @@ from svcdoctor.objects import (
 from svcdoctor.podstate import PodState, is_untroubled, judge
 from svcdoctor.reconcile import SERVICE_NAME, is_ready, slices_of, target_port
 from svcdoctor.template import (
+    TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
     Template,
     is_owned,
     is_scaled_on_demand,
     matches,
+    template_of,
     templates_in,
     top_owner,
 )
@@ -49,8 +55,28 @@ from svcdoctor.world import EVERYWHERE, Index, NotRead, World
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+def words_of_item(kind: str, item: Any) -> set[str]:
+    return set() if is_owned(item) else words_of(template_of(kind, item).spec)
+
+
+def configs_of_item(kind: str, item: Any) -> set[str]:
+    return set() if is_owned(item) else configs_of(template_of(kind, item).spec)
+
+
 PODS_BY_LABEL = Index("pods by label", "pods", lambda pod: (pod.metadata.labels or {}).items())
 # What templates_in leaves out anyway is kept from it: Pods and ReplicaSets change all the time.
+# Where a Service could be named; a ConfigMap's words count for whoever takes settings from it.
+MENTIONING = {
+    resource: Index(f"{resource} by word", resource, partial(words_of_item, kind))
+    for resource, kind in TEMPLATE_KINDS.items()
+}
+CONFIGURED_BY = {
+    resource: Index(f"{resource} by configmap", resource, partial(configs_of_item, kind))
+    for resource, kind in TEMPLATE_KINDS.items()
+}
+CONFIGS_MENTIONING = Index("configmaps by word", "configmaps", words_in)
 UNOWNED = {
     kind: Index(f"unowned {kind}", kind, lambda item: () if is_owned(item) else (True,))
     for kind in (*WORKLOAD_RESOURCES, "pods")
@@ -66,6 +92,18 @@ PODS_BY_OWNER = Index("pods by owner", "pods", lambda pod: [top_owner(pod)])
 EVENTS_BY_OBJECT = Index(
     "events by object", "events", lambda event: [(event.involved_object.kind, event.involved_object.name)]
 )
+ENTRY_RESOURCES = {
+    "ingresses": "Ingress",
+    "httproutes": "HTTPRoute",
+    "grpcroutes": "GRPCRoute",
+    "tlsroutes": "TLSRoute",
+}
+ENTRIES_BY_SERVICE = {
+    resource: Index(
+        f"{resource} by service", resource, lambda item: {(one.namespace, one.name) for one in backends_of(item)}
+    )
+    for resource in ENTRY_RESOURCES
+}
 SETTLING_SECONDS = 30.0  # controllers and kubelets are given this long before what they have not done is a fault
 
 
@@ -173,6 +211,18 @@ class View:
         self.touched.add("events")
         return sorted(self.world.found(EVENTS_BY_OBJECT, where, (kind, name)), key=last_seen)
 
+    def case_of(self, namespace: str, name: str) -> Case | None:
+        """Another Service, seen as this one is; None where there is none of the name. Raises NotRead.
+
+        What it touches counts as touched here.
+        """
+        service = self.listed("services", namespace).get(name)
+        if service is None:
+            return None
+        other = Case(self.world, service)
+        other.touched = self.touched
+        return other
+
     def nodes(self) -> Mapping[str, Node]:
         return self.listed("nodes", EVERYWHERE)
 
@@ -205,6 +255,31 @@ class View:
             except NotRead:
                 complete = False
         return found, complete
+
+    def references_of(self, template: Template) -> list[Reference]:
+        """Every Service that a workload names in its settings and commands."""
+        self.touched.update(("configmaps", "namespaces"))
+        resource = RESOURCE_OF_KIND[template.kind].name
+
+        def build() -> list[Reference]:
+            self.world.listed(resource, template.namespace).get(template.name)  # what it is worked out from
+            config_value = partial(self.config_value, template.namespace)
+            return references(template, self.zone, self.known_namespaces(), config_value)
+
+        return self.world.shared(("references", template.kind, template.namespace, template.name), build)
+
+    def config_value(self, namespace: str, name: str, key: str) -> str | None:
+        """A value in a ConfigMap, or None where it is not there or may not be read."""
+        configs: Mapping[str, ConfigMap] = self.or_without(lambda: self.listed("configmaps", namespace), {})
+        return (configs[name].data or {}).get(key) if name in configs else None
+
+    def known_namespaces(self) -> Collection[str]:
+        """The namespaces that exist; where they may not be listed, those that we hold Services of."""
+        listed: Mapping[str, Any] | None = self.or_without(lambda: self.listed("namespaces", EVERYWHERE), None)
+        if listed is not None:
+            return listed
+        self.touched.add("services")
+        return {*self.or_without(lambda: self.world.namespaces_of("services")[0], []), self.namespace}
 
     @cached_property
     def zone(self) -> str:
@@ -474,6 +549,39 @@ class Case(View):
                     views.append(EndpointView(address, endpoint, piece, ready, serving, terminating))
         return views
 
+    @cached_property
+    def callers(self) -> list[tuple[Template, Reference]]:
+        """Who names this Service: each workload with each of its references, among all that was read."""
+        self.touched.update((*TEMPLATE_KINDS, "configmaps"))
+        for resource in TEMPLATE_KINDS:
+            self.world.listed(resource, self.namespace)  # what may not be read here is not taken for nobody
+        found: dict[tuple[str, str, str], Template] = {}
+        for resource, kind in TEMPLATE_KINDS.items():
+            items = self.world.found_in_sight(MENTIONING[resource], self.name)
+            for config in self.world.found_in_sight(CONFIGS_MENTIONING, self.name):
+                place, name = config.metadata.namespace, config.metadata.name
+                items += self.or_without(partial(self.world.found, CONFIGURED_BY[resource], place, name), [])
+            for item in items:
+                found[item.metadata.namespace, kind, item.metadata.name] = template_of(kind, item)
+        return [
+            (template, reference)
+            for _, template in sorted(found.items())
+            for reference in self.references_of(template)
+            if (reference.service, reference.namespace) == (self.name, self.namespace)
+        ]
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The Ingresses and Routes of the namespace that lead to this Service. Routes of other namespaces may as well:
+        see ReferenceGrant; they are not looked for here."""
+        found = []
+        for resource, kind in ENTRY_RESOURCES.items():
+            self.touched.add(resource)
+            index = ENTRIES_BY_SERVICE[resource]
+            for item in self.world.found(index, self.namespace, (self.namespace, self.name)):
+                found.append(Entry(kind, self.namespace, item.metadata.name, item))
+        return found
+
     @property
     def endpoints_origin(self) -> str:
         """A remark on where the endpoints were read, where it is not from EndpointSlices; "" else."""
@@ -536,29 +644,13 @@ class ClientCase(View):
     @cached_property
     def references(self) -> list[Reference]:
         """Every Service that this workload names in its settings and commands."""
-        return self.world.derived(
-            ("references", self.subject),
-            lambda: references(self.template, self.zone, self.known_namespaces(), self.config_value),
-        )
+        return self.references_of(self.template)
 
     def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
         """Whether it names one of these Services; any namespace counts where none is given."""
         return any(
             reference.service in names and namespace in ("", reference.namespace) for reference in self.references
         )
-
-    def config_value(self, name: str, key: str) -> str | None:
-        """A ConfigMap's value in the workload's namespace, or None where it is not there or may not be read."""
-        configs: Mapping[str, ConfigMap] = self.or_without(lambda: self.listed("configmaps"), {})
-        return (configs[name].data or {}).get(key) if name in configs else None
-
-    def known_namespaces(self) -> Collection[str]:
-        """The namespaces that exist; where they may not be listed, those that we hold Services of."""
-        listed: Mapping[str, Any] | None = self.or_without(lambda: self.listed("namespaces", EVERYWHERE), None)
-        if listed is not None:
-            return listed
-        self.touched.add("services")
-        return {*self.or_without(lambda: self.world.namespaces_of("services")[0], []), self.namespace}
 
     @property
     def is_idle(self) -> bool:
@@ -578,12 +670,82 @@ class ClientCase(View):
         return policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not self.template.spec.host_network)
 
 
+class EntryBackend(NamedTuple):
+    """A Service as an Ingress or a Route names it."""
+
+    namespace: str
+    name: str
+    port: int | str | None  # number or name, as written; None where it says none
+    weight: int | None
+    source: str  # the field: `.spec.rules[0].http.paths[1].backend`
+
+
+def backends_of(owner: Ingress | Route) -> list[EntryBackend]:
+    """Every Service that an Ingress or a Route names, in its order, each once for a port."""
+    found: dict[tuple[str, str, int | str | None], EntryBackend] = {}
+    written = _ingress_backends(owner) if isinstance(owner, Ingress) else _route_backends(owner)
+    for backend in written:
+        found.setdefault((backend.namespace, backend.name, backend.port), backend)
+    return list(found.values())
+
+
+def _ingress_backends(ingress: Ingress) -> Iterator[EntryBackend]:
+    written = [(ingress.spec.default_backend, ".spec.defaultBackend")]
+    for number, rule in enumerate(ingress.spec.rules or ()):
+        for index, path in enumerate((rule.http.paths if rule.http else None) or ()):
+            written.append((path.backend, f".spec.rules[{number}].http.paths[{index}].backend"))
+    for backend, source in written:
+        if backend and backend.service:
+            port = backend.service.port.name or backend.service.port.number or None
+            yield EntryBackend(ingress.metadata.namespace, backend.service.name, port, None, source)
+
+
+def _route_backends(route: Route) -> Iterator[EntryBackend]:
+    for number, rule in enumerate(route.spec.rules or ()):
+        for index, ref in enumerate(rule.backend_refs or ()):
+            if ref.kind == "Service" and not ref.group:
+                source = f".spec.rules[{number}].backendRefs[{index}]"
+                namespace = ref.namespace or route.metadata.namespace
+                yield EntryBackend(namespace, ref.name, ref.port, ref.weight, source)
+
+
 class ClusterCase(View):
     """CoreDNS, kube-proxy, controllers and nodes."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world, "kube-system")
         self.subject = Subject("Cluster", "", world.context or "cluster")
+
+
+class Entry(NamedTuple):
+    """An object that leads requests from outside to Services: an Ingress or a Route of the Gateway API."""
+
+    kind: str
+    namespace: str
+    name: str
+    owner: Ingress | Route
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.kind, self.namespace, self.name)
+
+
+class EntryCase(View):
+    """One Ingress or Route, and the Services that it leads to."""
+
+    def __init__(self, world: World, entry: Entry) -> None:
+        super().__init__(world, entry.namespace)
+        self.entry = entry
+        self.subject = entry.subject
+
+    @cached_property
+    def backends(self) -> list[EntryBackend]:
+        """Every Service that it names, once for each port."""
+        return backends_of(self.entry.owner)
+
+    def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
+        """Whether it leads to one of these Services; any namespace counts where none is given."""
+        return any(backend.name in names and namespace in ("", backend.namespace) for backend in self.backends)
 
 
 def _version(pod: Pod) -> str:

@@ -25,9 +25,9 @@ class Code(Struct, frozen=True):
 
 class Check(Struct, frozen=True):
     """`about` says what the question is asked of: each Service (Case), each workload that may call one (ClientCase),
-    or the parts that all Services share (ClusterCase)."""
+    each Ingress or Route (EntryCase), or the parts that all Services share (ClusterCase)."""
 
     step: Step
     codes: Mapping[str, Code]
     reads: tuple[str, ...]
-    about: str = "service"  # "service" | "client" | "cluster"
+    about: str = "service"  # "service" | "client" | "entry" | "cluster"

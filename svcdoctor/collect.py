@@ -30,7 +30,19 @@ PARALLEL = 8  # requests at once: what a server's fair queuing gives one client 
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
-ON_DEMAND = frozenset({"endpoints"})  # read only where something better is not readable
+# What nearly every Service is judged by. Other kinds are read where something that was seen calls for them.
+AT_ONCE = (
+    "services",
+    "endpointslices",
+    "pods",
+    *WORKLOAD_RESOURCES,
+    "namespaces",
+    "nodes",
+    "events",
+    "configmaps",
+    "networkpolicies",
+    "ingresses",
+)
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -80,13 +92,17 @@ class _Reader:
 
     def read_scope(self) -> None:
         """All kinds over the scope; where the whole cluster is forbidden, namespace by namespace."""
-        kinds = [kind for kind in kinds_read() if kind not in ON_DEMAND]
+        kinds = [kind for kind in kinds_read() if kind in AT_ONCE]
         where = "everywhere" if self.scope.namespace == EVERYWHERE else f"in {self.scope.namespace}"
         self.progress.doing(f"reading {len(kinds)} kinds {where}")
         self.read(
             (Want(kind, self.scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds),
             first=True,
         )
+        self.read_narrower(kinds)
+
+    def read_narrower(self, kinds: Iterable[str]) -> None:
+        """Where the whole cluster was asked for and is forbidden: namespace by namespace."""
         if self.scope.namespace == EVERYWHERE:
             self.read_by_namespace(
                 [kind for kind in kinds if RESOURCES[kind].namespaced and (kind, EVERYWHERE) in self.world.gaps]
@@ -148,12 +164,21 @@ class _Reader:
                 return outcome
             self.progress.doing(f"reading {plural(len(wants), 'list')} more")
             self.read(wants)
+            self.read_narrower({want.resource for want in wants})
 
     def all_of(self, wants: Iterable[Want]) -> list[Want]:
         """What is wanted, and what goes with it: who asks for one kind of workload is about to ask for the others."""
         kinds = (*WORKLOAD_RESOURCES, "pods")
         more = {Want(kind, want.namespace) for want in wants if want.resource in kinds for kind in kinds}
-        return sorted(want for want in more.union(wants) if not self.was_tried(want))
+        untried = {want for want in more.union(wants) if not self.was_tried(want)}
+        if self.scope.namespace != EVERYWHERE:
+            return sorted(untried)
+        # One list of all namespaces is cheaper than one of each; where it is forbidden each is asked for.
+        return sorted({self.widest(want) for want in untried})
+
+    def widest(self, want: Want) -> Want:
+        everywhere = Want(want.resource, EVERYWHERE)
+        return want if self.was_tried(everywhere) else everywhere
 
     def was_tried(self, want: Want) -> bool:
         return self.world.was_read(*want) or want in self.world.gaps

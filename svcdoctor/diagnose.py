@@ -10,13 +10,22 @@ import difflib
 import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
+from functools import partial
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from svcdoctor import __version__
-from svcdoctor.case import SETTLING_SECONDS, Case, ClientCase, ClusterCase
+from svcdoctor.case import (
+    ENTRY_RESOURCES,
+    SETTLING_SECONDS,
+    Case,
+    ClientCase,
+    ClusterCase,
+    Entry,
+    EntryCase,
+)
 from svcdoctor.check import Check, Code
 from svcdoctor.checks import ALL
 from svcdoctor.finding import (
@@ -53,6 +62,8 @@ CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.
 # What the tool could not do: these stand beside any step and are never a cause.
 OWN_LIMITS = ("unknown-forbidden", "unknown-timeout", "unknown-settling", "unknown-no-probe-pod")
 RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
+Caller = Template | Entry
+T = TypeVar("T")
 WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
 
 
@@ -97,7 +108,7 @@ def diagnose(world: World, scope: Scope) -> Outcome:
     broken = broken_parts(cluster)
     diagnosed = [diagnose_service(world, service, scope, broken, wants) for service in services]
     absent = absent_names(world, scope, wants)
-    said = [(template, diagnose_client(world, template, scope, wants)) for template in callers_in(world, scope, wants)]
+    said = [(caller, diagnose_caller(world, caller, scope, wants)) for caller in callers_in(world, scope, wants)]
     return Outcome(assemble(world, diagnosed, cluster, absent, said), frozenset(wants))
 
 
@@ -106,7 +117,7 @@ def assemble(
     services: Sequence[ServiceDiagnosis],
     cluster: tuple[Finding, ...],
     absent: Iterable[MissingName],
-    said: Iterable[tuple[Template, list[Finding]]],
+    said: Iterable[tuple[Caller, list[Finding]]],
 ) -> Diagnosis:
     """The report, of the parts that the functions below make."""
     missing, clients = _gathered(said)
@@ -578,21 +589,24 @@ def _vantage(case: Case) -> str:
 # --- callers -----------------------------------------------------------------------------------------------------
 
 
-def diagnose_client(world: World, template: Template, scope: Scope, wants: set[Want]) -> list[Finding]:
-    """What is said of one workload as a caller of Services; nothing, where it calls none of those asked for."""
-    case = ClientCase(world, template)
-    return [] if scope.names and not _calls(case, scope, wants) else _asked(case, "client", wants, scope)
+def diagnose_caller(world: World, caller: Caller, scope: Scope, wants: set[Want]) -> list[Finding]:
+    """What is said of one caller of Services; nothing, where it calls none of those asked for."""
+    if isinstance(caller, Entry):
+        entry = EntryCase(world, caller)
+        return [] if scope.names and not _calls(entry, scope, wants) else _asked(entry, "entry", wants, scope)
+    client = ClientCase(world, caller)
+    return [] if scope.names and not _calls(client, scope, wants) else _asked(client, "client", wants, scope)
 
 
 def _gathered(
-    said: Iterable[tuple[Template, list[Finding]]],
+    said: Iterable[tuple[Caller, list[Finding]]],
 ) -> tuple[tuple[MissingName, ...], tuple[ClientDiagnosis, ...]]:
     """Findings about callers, by what they are about: a name that nothing serves, or a workload's own configuration."""
     missing: dict[tuple[str, str], list[Finding]] = {}
     clients: dict[tuple[str, str, str], list[Finding]] = {}
-    for template, findings in said:
+    for caller, findings in said:
         for finding in findings:
-            subject = finding.subject or template.subject
+            subject = finding.subject or caller.subject
             if subject.kind == "Service":
                 missing.setdefault((subject.namespace, subject.name), []).append(finding)
             else:
@@ -609,8 +623,8 @@ def _gathered(
     return names, workloads
 
 
-def _calls(case: ClientCase, scope: Scope, wants: set[Want]) -> bool:
-    """Whether a workload names a Service of the scope; not yet, while what it takes to know has not been read."""
+def _calls(case: ClientCase | EntryCase, scope: Scope, wants: set[Want]) -> bool:
+    """Whether a caller names a Service of the scope; not yet, while what it takes to know has not been read."""
     try:
         return case.calls(scope.namespace, scope.names)
     except NotRead as missing:
@@ -633,11 +647,33 @@ def _merged(group: list[Finding]) -> list[Finding]:
     return list(first.values())
 
 
-def callers_in(world: World, scope: Scope, wants: set[Want]) -> list[Template]:
-    """The workloads of a scope that may call Services."""
+def callers_in(world: World, scope: Scope, wants: set[Want]) -> list[Caller]:
+    """What may call Services of a scope: its workloads, its Ingresses and its Routes."""
     view = ClusterCase(world)
-    try:
+    found: list[Caller] = []
+
+    def templates() -> list[Template]:
         return view.templates_everywhere()[0] if scope.namespace == EVERYWHERE else view.templates(scope.namespace)
+
+    found += _or_wanted(templates, wants)
+    for resource in ENTRY_RESOURCES:
+        found += _or_wanted(partial(_entries, world, resource, scope), wants)
+    return found
+
+
+def _entries(world: World, resource: str, scope: Scope) -> list[Entry]:
+    if scope.namespace == EVERYWHERE:
+        items = world.everywhere(resource)[0]
+    else:
+        items = list(world.listed(resource, scope.namespace).values())
+    kind = ENTRY_RESOURCES[resource]
+    return [Entry(kind, item.metadata.namespace, item.metadata.name, item) for item in items]
+
+
+def _or_wanted(question: Callable[[], Sequence[T]], wants: set[Want]) -> Sequence[T]:
+    """The answer, or nothing while what it takes is not read."""
+    try:
+        return question()
     except NotRead as missing:
         if missing.gap is None:
             wants.add(Want(missing.resource, missing.namespace))
@@ -646,5 +682,5 @@ def callers_in(world: World, scope: Scope, wants: set[Want]) -> list[Template]:
 
 def kinds_read() -> dict[str, None]:
     """Every kind that some check may read, in the order of the walk: what `collect` lists and `rbac` grants."""
-    kinds = ["services", *(kind for module in ALL for kind in module.CHECK.reads)]
+    kinds = ["services", *(kind for module in ALL for kind in module.CHECK.reads), *ENTRY_RESOURCES]
     return {kind: None for kind in kinds if kind in RESOURCES}

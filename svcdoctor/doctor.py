@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from svcdoctor.diagnose import (
+    Caller,
     Scope,
     Want,
     absent_names,
     assemble,
     broken_parts,
     callers_in,
-    diagnose_client,
+    diagnose_caller,
     diagnose_cluster,
     diagnose_service,
     services_in,
@@ -24,7 +25,6 @@ from svcdoctor.diagnose import (
 from svcdoctor.finding import Diagnosis, Finding, MissingName, ServiceDiagnosis, Status
 from svcdoctor.objects import Service
 from svcdoctor.reads import Asker
-from svcdoctor.template import Template
 from svcdoctor.world import World
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Doctor:
         self._cluster: tuple[Finding, ...] = ()
         self._broken: frozenset[str] = frozenset()
         self._absent: list[MissingName] = []
-        self._callers: dict[Asker, Template] = {}
+        self._callers: dict[Asker, Caller] = {}
         self._said: dict[Asker, list[Finding]] = {}
         self._speaking: set[Asker] = set()  # clients that say more than that they are well
         self._wants: dict[Asker, frozenset[Want]] = {}
@@ -95,7 +95,7 @@ class Doctor:
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""
         services = [self._diagnosed[name] for name in self._services if name in self._diagnosed]
-        said = [(template, self._said[asker]) for asker, template in self._callers.items() if asker in self._speaking]
+        said = [(caller, self._said[asker]) for asker, caller in self._callers.items() if asker in self._speaking]
         return assemble(self.world, services, self._cluster, self._absent, said)
 
     def take_changed(self) -> frozenset[Name]:
@@ -127,10 +127,10 @@ class Doctor:
         return result
 
     def _judge_client(self, asker: Asker) -> None:
-        template = self._callers[asker]
-        said = self._judge(asker, lambda wants: diagnose_client(self.world, template, self.scope, wants))
+        caller = self._callers[asker]
+        said = self._judge(asker, lambda wants: diagnose_caller(self.world, caller, self.scope, wants))
         self._said[asker] = said
-        well = (None, template.subject)
+        well = (None, caller.subject)
         if all(finding.status in (Status.PASS, Status.SKIP) and finding.subject in well for finding in said):
             self._speaking.discard(asker)
         else:
@@ -161,18 +161,18 @@ class Doctor:
 
     def _list_callers(self) -> None:
         found = self._judge(CALLERS, lambda wants: callers_in(self.world, self.scope, wants))
-        callers: dict[Asker, Template] = {
-            ("client", template.namespace, template.kind, template.name): template for template in found
+        callers: dict[Asker, Caller] = {
+            ("client", caller.namespace, caller.kind, caller.name): caller for caller in found
         }
         for asker in self._callers.keys() - callers.keys():
             self._forget(asker)
             self._said.pop(asker, None)
             self._speaking.discard(asker)
-        # A template is no answer of the World's that could be noted: it comes with the list.
+        # A caller is no answer of the World's that could be noted: it comes with the list.
         self._reads.stale.update(
             asker
-            for asker, template in callers.items()
-            if asker not in self._callers or template.owner is not self._callers[asker].owner
+            for asker, caller in callers.items()
+            if asker not in self._callers or caller.owner is not self._callers[asker].owner
         )
         self._callers = callers
 

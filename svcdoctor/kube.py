@@ -91,6 +91,12 @@ _REQUEST_TIMEOUT = 60.0
 _LONGEST_PAUSE = 10.0
 """Seconds of Retry-After that are waited for; when the server asks for more, the caller hears of it."""
 _REVIEW_LIFETIME = 300.0
+_DISCOVERY_LIFETIME = 60.0
+_JSON = "application/json"
+# No fallback in these: an answer in another form is an error, never a whole Secret.
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
 
 
 class Unreachable(KubeError):
@@ -159,6 +165,30 @@ class _RawPage(msgspec.Struct):
     metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
 
 
+class _GroupName(msgspec.Struct):
+    name: str = ""
+
+
+class _ServedKind(msgspec.Struct):
+    resource: str = ""
+
+
+class _ServedVersion(msgspec.Struct):
+    version: str = ""
+    resources: list[_ServedKind] = []
+
+
+class _ServedGroup(msgspec.Struct):
+    metadata: _GroupName
+    versions: list[_ServedVersion] = []
+
+
+class _Discovery(msgspec.Struct):
+    """An APIGroupDiscoveryList of apidiscovery.k8s.io/v2, as far as we need it."""
+
+    items: list[_ServedGroup] = []
+
+
 class _Review(msgspec.Struct):
     class Status(msgspec.Struct):
         allowed: bool = False
@@ -221,6 +251,8 @@ class Cluster:
         self._lock = threading.Lock()
         self._certificate = ""
         self._reviews: dict[tuple[str, ...], tuple[float, bool]] = {}
+        self._discovering = threading.Lock()
+        self._discovered: tuple[float, dict[tuple[str, str], tuple[str, ...]] | None] = (float("-inf"), None)
         self._api = self._new_client()
 
     def __repr__(self) -> str:
@@ -273,7 +305,11 @@ class Cluster:
         that does not decode is skipped and named. Raises KubeError; a list that was not read to its end is no list.
         """
         what = f"list {resource.name}" + (f" in namespace {printable(namespace)}" if namespace else "")
-        path = resource.path(quote(namespace, safe=""))
+        served = self.served(resource, timeout=timeout)
+        if served is None:
+            return Listing([], (), "")
+        path = served.path(quote(namespace, safe=""))
+        accept = _METADATA_LIST if resource.metadata_only else _JSON
         selectors = [("labelSelector", label_selector), ("fieldSelector", field_selector)]
         ends = None if timeout is None else time.monotonic() + timeout
         items: Any = []
@@ -284,8 +320,10 @@ class Cluster:
         while True:
             query = [("limit", limit), ("continue", token), *selectors]
             try:
-                answer = self._read(what, "GET", path, query, timeout=_left(ends))
+                answer = self._read(what, "GET", path, query, timeout=_left(ends), accept=accept)
             except ReadFailed as error:
+                if error.reason == "not-found" and resource.optional:
+                    return Listing([], (), "")
                 if error.reason != "gone" or not token:
                     raise
                 # The snapshot behind the token is compacted away: once more, in one piece so that it cannot recur.
@@ -302,6 +340,42 @@ class Cluster:
             if token in seen:
                 raise self._malformed(what, answer, "it sends the same page again and again")
             seen.add(token)
+
+    def served(self, resource: Resource, *, timeout: float | None = None) -> Resource | None:
+        """The kind under the version that the server has of it; None for an optional kind that it does not serve.
+
+        Where the server does not say what it serves, the kind is as RESOURCES has it.
+        """
+        if not resource.optional:
+            return resource
+        with self._discovering:
+            asked, versions = self._discovered
+            if time.monotonic() - asked > _DISCOVERY_LIFETIME:
+                versions = self._discover(timeout)
+                self._discovered = (time.monotonic(), versions)
+        if versions is None:
+            return resource
+        found = versions.get((resource.group, resource.name), ())
+        version = resource.version if resource.version in found else next(iter(found), "")
+        return msgspec.structs.replace(resource, version=version) if version else None
+
+    def _discover(self, timeout: float | None) -> dict[tuple[str, str], tuple[str, ...]] | None:
+        """The versions of each (group, plural), the server's favourite first: aggregated discovery (KEP-3352)."""
+        what = "read which APIs the server has"
+        try:
+            answer = self._read(what, "GET", "/apis", timeout=timeout, accept=_DISCOVERY)
+            groups = self._decode(what, answer, _Discovery).items
+        except KubeError:
+            return None
+        if not groups:  # a server older than v1.27 names its groups only
+            return None
+        found: dict[tuple[str, str], tuple[str, ...]] = {}
+        for group in groups:
+            for version in group.versions:
+                for served in version.resources:
+                    key = (group.metadata.name, served.resource)
+                    found[key] = (*found.get(key, ()), version.version)
+        return found
 
     def get(self, resource: Resource, namespace: str, name: str, *, timeout: float | None = None) -> Any:
         """One object, as the Struct of its kind. Raises KubeError (ReadFailed with reason not-found: there is none)."""
@@ -347,10 +421,11 @@ class Cluster:
 
         Bookmarks come about once a minute, so that `read_timeout` seconds of silence mean that nobody is there.
         """
-        return Watch(self, resource, namespace, resource_version, timeout_seconds, read_timeout)
+        served = self.served(resource) or resource
+        return Watch(self, served, namespace, resource_version, timeout_seconds, read_timeout)
 
     def _open_watch(
-        self, what: str, target: str, read_timeout: float, connected: Callable[[Any], None]
+        self, what: str, target: str, read_timeout: float, connected: Callable[[Any], None], accept: str = _JSON
     ) -> tuple[Any, HTTPResponse]:
         """A connection of its own and the answer to a watch, its body unread. `connected` is given the socket."""
         for last in (False, True):
@@ -359,7 +434,7 @@ class Cluster:
                 "GET",
                 target,
                 # Uncompressed: an event must not wait in a compressor for the next one.
-                header_params={"Accept": "application/json", "Accept-Encoding": "identity"},
+                header_params={"Accept": accept, "Accept-Encoding": "identity"},
                 auth_settings=["BearerToken"],
             )
             started = time.monotonic()
@@ -504,6 +579,7 @@ class Cluster:
         *,
         body: dict[str, Any] | None = None,
         timeout: float | None = None,
+        accept: str = _JSON,
     ) -> _Answer:
         """One request, repeated where that may help: a refused credential, a throttled or stumbling server."""
         timeout = self._timeout if timeout is None else timeout
@@ -512,7 +588,7 @@ class Cluster:
         target = f"{path}?{encoded}" if encoded else path
         pauses = {"throttled": 2, "server-error": 1, "renewed": 1}
         while True:
-            answer = self._ask(what, method, target, body, ends)
+            answer = self._ask(what, method, target, body, ends, accept)
             if 200 <= answer.status < 300:
                 return answer
             if answer.status == 401 and self._source and answer.credential and pauses["renewed"]:
@@ -528,7 +604,9 @@ class Cluster:
                 raise failure
             time.sleep(pause)
 
-    def _ask(self, what: str, method: str, target: str, body: dict[str, Any] | None, ends: float | None) -> _Answer:
+    def _ask(
+        self, what: str, method: str, target: str, body: dict[str, Any] | None, ends: float | None, accept: str
+    ) -> _Answer:
         """One exchange with the server. A pooled connection that proves dead at once is replaced once."""
         api, credential = self._client()
         for last in (False, True):
@@ -537,7 +615,7 @@ class Cluster:
                 raise self._timed_out(what)
             # Three attempts to connect (see Retry below) have to fit in.
             timeouts = (None, None) if left is None else (min(_CONNECT_TIMEOUT, left / 3), left)
-            headers = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+            headers = {"Accept": accept, "Accept-Encoding": "gzip"}
             if body is not None:
                 headers["Content-Type"] = "application/json"
             sent = api.param_serialize(method, target, header_params=headers, body=body, auth_settings=["BearerToken"])
@@ -760,6 +838,7 @@ class Watch:
         self._cluster = cluster
         self._resource = resource
         self._read_timeout = read_timeout
+        self._accept = _METADATA if resource.metadata_only else _JSON
         self._what = f"watch {resource.name}" + (f" in namespace {printable(namespace)}" if namespace else "")
         query = {
             "watch": "true",
@@ -790,7 +869,7 @@ class Watch:
         """Batches of at least one event, but for the first, which is empty and says that the server has answered."""
         try:
             connection, response = self._cluster._open_watch(
-                self._what, self._target, self._read_timeout, self._connected
+                self._what, self._target, self._read_timeout, self._connected, self._accept
             )
         except KubeError:
             if self._interrupted:

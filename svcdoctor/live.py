@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
-from svcdoctor.collect import ON_DEMAND
+from svcdoctor.collect import AT_ONCE
 from svcdoctor.diagnose import Scope, diagnose, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
@@ -292,7 +292,7 @@ class Live:
     # --- streams
 
     def _open_scope(self) -> None:
-        kinds = [kind for kind in kinds_read() if kind not in ON_DEMAND]
+        kinds = [kind for kind in kinds_read() if kind in AT_ONCE]
         middle = [kind for kind in kinds if kind not in FIRST + LAST]
         ordered = [kind for kind in FIRST if kind in kinds] + middle + [kind for kind in LAST if kind in kinds]
         for kind in ordered:
@@ -337,8 +337,9 @@ class Live:
                 continue  # lookups, which have a schedule
             whole = self._streams.get((want.resource, EVERYWHERE))
             if whole is None or want.resource in self._forbidden:
+                everywhere = self._scope.namespace == EVERYWHERE and want.resource not in self._forbidden
                 with self._lock:
-                    self._open(want.resource, want.namespace)
+                    self._open(want.resource, EVERYWHERE if everywhere else want.namespace)
 
     # --- judging
 

@@ -477,6 +477,378 @@ class ConfigMap(Object, frozen=True):
     data: dict[str, str] | None = None
 
 
+# --- NetworkPolicy ------------------------------------------------------------------------------------------------
+
+
+class IPBlock(Object, frozen=True):
+    cidr: str = ""
+    except_: list[str] | None = field(default=None, name="except")
+
+
+class NetworkPolicyPeer(Object, frozen=True):
+    pod_selector: LabelSelector | None = None
+    namespace_selector: LabelSelector | None = None
+    ip_block: IPBlock | None = None
+
+
+class NetworkPolicyPort(Object, frozen=True):
+    """No port means every port of the protocol; no protocol means TCP."""
+
+    port: int | str | None = None
+    protocol: str | None = None
+    end_port: int | None = None
+
+
+class NetworkPolicyRule(Object, frozen=True):
+    """An ingress rule (`from`) or an egress rule (`to`). Missing or empty peers or ports mean all of them."""
+
+    from_: list[NetworkPolicyPeer] | None = field(default=None, name="from")
+    to: list[NetworkPolicyPeer] | None = None
+    ports: list[NetworkPolicyPort] | None = None
+
+
+class NetworkPolicySpec(Object, frozen=True):
+    pod_selector: LabelSelector | None = None
+    policy_types: list[str] | None = None
+    ingress: list[NetworkPolicyRule] | None = None
+    egress: list[NetworkPolicyRule] | None = None
+
+
+class NetworkPolicy(Object, frozen=True):
+    metadata: Metadata
+    spec: NetworkPolicySpec = field(default_factory=NetworkPolicySpec)
+
+
+# --- Ingress ------------------------------------------------------------------------------------------------------
+
+
+class ServiceBackendPort(Object, frozen=True):
+    name: str = ""
+    number: int = 0
+
+
+class IngressServiceBackend(Object, frozen=True):
+    name: str = ""
+    port: ServiceBackendPort = field(default_factory=ServiceBackendPort)
+
+
+class IngressBackend(Object, frozen=True):
+    service: IngressServiceBackend | None = None
+
+
+class HTTPIngressPath(Object, frozen=True):
+    path: str = ""
+    path_type: str = ""
+    backend: IngressBackend = field(default_factory=IngressBackend)
+
+
+class HTTPIngressRule(Object, frozen=True):
+    paths: list[HTTPIngressPath] | None = None
+
+
+class IngressRule(Object, frozen=True):
+    host: str = ""
+    http: HTTPIngressRule | None = None
+
+
+class IngressTLS(Object, frozen=True):
+    hosts: list[str] | None = None
+    secret_name: str = ""
+
+
+class IngressSpec(Object, frozen=True):
+    ingress_class_name: str | None = None
+    default_backend: IngressBackend | None = None
+    rules: list[IngressRule] | None = None
+    tls: list[IngressTLS] | None = None
+
+
+class Ingress(Object, frozen=True):
+    metadata: Metadata
+    spec: IngressSpec = field(default_factory=IngressSpec)
+    status: ServiceStatus | None = None  # .loadBalancer.ingress, as a Service has it
+
+
+class IngressClassSpec(Object, frozen=True):
+    controller: str = ""
+
+
+class IngressClass(Object, frozen=True):
+    metadata: Metadata
+    spec: IngressClassSpec = field(default_factory=IngressClassSpec)
+
+
+# --- Gateway API --------------------------------------------------------------------------------------------------
+
+
+class ConditionsStatus(Object, frozen=True):
+    conditions: list[Condition] | None = None
+
+
+class GatewayClassSpec(Object, frozen=True):
+    controller_name: str = ""
+
+
+class GatewayClass(Object, frozen=True):
+    metadata: Metadata
+    spec: GatewayClassSpec = field(default_factory=GatewayClassSpec)
+    status: ConditionsStatus | None = None
+
+
+class SecretReference(Object, frozen=True):
+    kind: str = ""
+    name: str = ""
+    namespace: str = ""
+
+
+class ListenerTLS(Object, frozen=True):
+    mode: str = ""
+    certificate_refs: list[SecretReference] | None = None
+
+
+class RouteNamespaces(Object, frozen=True):
+    from_: str = field(default="", name="from")
+    selector: LabelSelector | None = None
+
+
+class RouteKind(Object, frozen=True):
+    kind: str = ""
+
+
+class AllowedRoutes(Object, frozen=True):
+    namespaces: RouteNamespaces | None = None
+    kinds: list[RouteKind] | None = None
+
+
+class Listener(Object, frozen=True):
+    name: str = ""
+    port: int = 0
+    protocol: str = ""
+    hostname: str | None = None
+    tls: ListenerTLS | None = None
+    allowed_routes: AllowedRoutes | None = None
+
+
+class GatewaySpec(Object, frozen=True):
+    gateway_class_name: str = ""
+    listeners: list[Listener] | None = None
+
+
+class ListenerStatus(Object, frozen=True):
+    name: str = ""
+    attached_routes: int = 0
+    conditions: list[Condition] | None = None
+
+
+class GatewayAddress(Object, frozen=True):
+    value: str = ""
+
+
+class GatewayStatus(Object, frozen=True):
+    addresses: list[GatewayAddress] | None = None
+    conditions: list[Condition] | None = None
+    listeners: list[ListenerStatus] | None = None
+
+
+class Gateway(Object, frozen=True):
+    metadata: Metadata
+    spec: GatewaySpec = field(default_factory=GatewaySpec)
+    status: GatewayStatus | None = None
+
+
+class ParentReference(Object, frozen=True):
+    kind: str = "Gateway"
+    name: str = ""
+    namespace: str = ""
+    section_name: str = ""
+    port: int | None = None
+
+
+class BackendReference(Object, frozen=True):
+    """`kind` and `group` are those of a Service where they are left out."""
+
+    kind: str = "Service"
+    group: str = ""
+    name: str = ""
+    namespace: str = ""
+    port: int | None = None
+    weight: int | None = None
+
+
+class RouteRule(Object, frozen=True):
+    backend_refs: list[BackendReference] | None = None
+
+
+class RouteSpec(Object, frozen=True):
+    parent_refs: list[ParentReference] | None = None
+    hostnames: list[str] | None = None
+    rules: list[RouteRule] | None = None
+
+
+class RouteParentStatus(Object, frozen=True):
+    parent_ref: ParentReference = field(default_factory=ParentReference)
+    controller_name: str = ""
+    conditions: list[Condition] | None = None
+
+
+class RouteStatus(Object, frozen=True):
+    parents: list[RouteParentStatus] | None = None
+
+
+class Route(Object, frozen=True):
+    """An HTTPRoute, GRPCRoute or TLSRoute: the fields they share by name."""
+
+    metadata: Metadata
+    spec: RouteSpec = field(default_factory=RouteSpec)
+    status: RouteStatus | None = None
+
+
+class ReferenceGrantPeer(Object, frozen=True):
+    group: str = ""
+    kind: str = ""
+    namespace: str = ""
+    name: str | None = None
+
+
+class ReferenceGrantSpec(Object, frozen=True):
+    from_: list[ReferenceGrantPeer] | None = field(default=None, name="from")
+    to: list[ReferenceGrantPeer] | None = None
+
+
+class ReferenceGrant(Object, frozen=True):
+    metadata: Metadata
+    spec: ReferenceGrantSpec = field(default_factory=ReferenceGrantSpec)
+
+
+# --- limits, scaling, and what else depends on a Service -----------------------------------------------------------
+
+Quantity = str | int | float
+
+
+class ResourceQuotaSpec(Object, frozen=True):
+    hard: dict[str, Quantity] | None = None
+
+
+class ResourceQuotaStatus(Object, frozen=True):
+    hard: dict[str, Quantity] | None = None
+    used: dict[str, Quantity] | None = None
+
+
+class ResourceQuota(Object, frozen=True):
+    metadata: Metadata
+    spec: ResourceQuotaSpec = field(default_factory=ResourceQuotaSpec)
+    status: ResourceQuotaStatus = field(default_factory=ResourceQuotaStatus)
+
+
+class ServiceCIDRSpec(Object, frozen=True):
+    cidrs: list[str] | None = None
+
+
+class ServiceCIDR(Object, frozen=True):
+    metadata: Metadata
+    spec: ServiceCIDRSpec = field(default_factory=ServiceCIDRSpec)
+    status: ConditionsStatus | None = None
+
+
+class ScaleTargetReference(Object, frozen=True):
+    kind: str = ""
+    name: str = ""
+
+
+class HorizontalPodAutoscalerSpec(Object, frozen=True):
+    scale_target_ref: ScaleTargetReference = field(default_factory=ScaleTargetReference)
+    min_replicas: int | None = None
+    max_replicas: int = 0
+
+
+class HorizontalPodAutoscaler(Object, frozen=True):
+    metadata: Metadata
+    spec: HorizontalPodAutoscalerSpec = field(default_factory=HorizontalPodAutoscalerSpec)
+    status: ConditionsStatus | None = None
+
+
+class PodDisruptionBudgetSpec(Object, frozen=True):
+    selector: LabelSelector | None = None
+
+
+class PodDisruptionBudget(Object, frozen=True):
+    metadata: Metadata
+    spec: PodDisruptionBudgetSpec = field(default_factory=PodDisruptionBudgetSpec)
+
+
+class ServiceReference(Object, frozen=True):
+    """The Service that the API server calls; port 443 where none is given."""
+
+    namespace: str = ""
+    name: str = ""
+    path: str | None = None
+    port: int | None = None
+
+
+class WebhookClientConfig(Object, frozen=True):
+    service: ServiceReference | None = None
+    url: str | None = None
+
+
+class WebhookRule(Object, frozen=True):
+    api_groups: list[str] | None = None
+    resources: list[str] | None = None
+    operations: list[str] | None = None
+
+
+class Webhook(Object, frozen=True):
+    name: str = ""
+    client_config: WebhookClientConfig = field(default_factory=WebhookClientConfig)
+    failure_policy: str = "Fail"
+    timeout_seconds: int | None = None
+    rules: list[WebhookRule] | None = None
+    namespace_selector: LabelSelector | None = None
+
+
+class WebhookConfiguration(Object, frozen=True):
+    """A ValidatingWebhookConfiguration or a MutatingWebhookConfiguration."""
+
+    metadata: Metadata
+    webhooks: list[Webhook] | None = None
+
+
+class APIServiceSpec(Object, frozen=True):
+    service: ServiceReference | None = None
+    group: str = ""
+    version: str = ""
+
+
+class APIService(Object, frozen=True):
+    metadata: Metadata
+    spec: APIServiceSpec = field(default_factory=APIServiceSpec)
+    status: ConditionsStatus | None = None
+
+
+class PolicyRule(Object, frozen=True):
+    api_groups: list[str] | None = None
+    resources: list[str] | None = None
+    verbs: list[str] | None = None
+
+
+class ClusterRole(Object, frozen=True):
+    metadata: Metadata
+    rules: list[PolicyRule] | None = None
+
+
+class Secret(Object, frozen=True):
+    """That there is one, and nothing of what it holds: only its metadata is ever asked for."""
+
+    metadata: Metadata
+
+
+class CustomObject(Object, frozen=True):
+    """An object of another project's API: its spec and status as they are written."""
+
+    metadata: Metadata
+    spec: dict[str, Any] | None = None
+    status: dict[str, Any] | None = None
+
+
 # --- where the API serves them -----------------------------------------------------------------------------------
 
 
@@ -489,6 +861,8 @@ class Resource(Struct, frozen=True):
     version: str
     type: Any  # the Struct that its objects decode into
     namespaced: bool = True
+    optional: bool = False  # a cluster may not serve it: then there are none
+    metadata_only: bool = False  # its content is nobody's business
 
     def path(self, namespace: str = "", name: str = "") -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -496,6 +870,8 @@ class Resource(Struct, frozen=True):
         return f"{root}{scope}/{self.name}" + (f"/{name}" if name else "")
 
 
+GATEWAY_API = "gateway.networking.k8s.io"
+POLICY_API = "policy.networking.k8s.io"
 RESOURCES: dict[str, Resource] = {
     resource.name: resource
     for resource in (
@@ -513,6 +889,44 @@ RESOURCES: dict[str, Resource] = {
         Resource("nodes", "Node", "", "v1", Node, namespaced=False),
         Resource("events", "Event", "", "v1", Event),
         Resource("configmaps", "ConfigMap", "", "v1", ConfigMap),
+        Resource("networkpolicies", "NetworkPolicy", "networking.k8s.io", "v1", NetworkPolicy),
+        Resource("ingresses", "Ingress", "networking.k8s.io", "v1", Ingress),
+        Resource("ingressclasses", "IngressClass", "networking.k8s.io", "v1", IngressClass, namespaced=False),
+        Resource("servicecidrs", "ServiceCIDR", "networking.k8s.io", "v1", ServiceCIDR, False, optional=True),
+        Resource("resourcequotas", "ResourceQuota", "", "v1", ResourceQuota),
+        Resource("secrets", "Secret", "", "v1", Secret, metadata_only=True),
+        Resource("horizontalpodautoscalers", "HorizontalPodAutoscaler", "autoscaling", "v2", HorizontalPodAutoscaler),
+        Resource("poddisruptionbudgets", "PodDisruptionBudget", "policy", "v1", PodDisruptionBudget),
+        Resource("clusterroles", "ClusterRole", "rbac.authorization.k8s.io", "v1", ClusterRole, namespaced=False),
+        *(
+            Resource(f"{kind.lower()}s", kind, "admissionregistration.k8s.io", "v1", WebhookConfiguration, False)
+            for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
+        ),
+        Resource("apiservices", "APIService", "apiregistration.k8s.io", "v1", APIService, False, optional=True),
+        Resource("gatewayclasses", "GatewayClass", GATEWAY_API, "v1", GatewayClass, False, optional=True),
+        Resource("gateways", "Gateway", GATEWAY_API, "v1", Gateway, optional=True),
+        *(
+            Resource(f"{kind.lower()}s", kind, GATEWAY_API, "v1", Route, optional=True)
+            for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute")
+        ),
+        Resource("referencegrants", "ReferenceGrant", GATEWAY_API, "v1beta1", ReferenceGrant, optional=True),
+        *(
+            Resource(name, kind, group, version, CustomObject, namespaced, optional=True)
+            for name, kind, group, version, namespaced in (
+                ("peerauthentications", "PeerAuthentication", "security.istio.io", "v1", True),
+                ("authorizationpolicies", "AuthorizationPolicy", "security.istio.io", "v1", True),
+                ("destinationrules", "DestinationRule", "networking.istio.io", "v1", True),
+                ("virtualservices", "VirtualService", "networking.istio.io", "v1", True),
+                ("sidecars", "Sidecar", "networking.istio.io", "v1", True),
+                ("servicemonitors", "ServiceMonitor", "monitoring.coreos.com", "v1", True),
+                ("adminnetworkpolicies", "AdminNetworkPolicy", POLICY_API, "v1alpha1", False),
+                ("baselineadminnetworkpolicies", "BaselineAdminNetworkPolicy", POLICY_API, "v1alpha1", False),
+                ("clusternetworkpolicies", "ClusterNetworkPolicy", POLICY_API, "v1alpha2", False),
+                ("ciliumnetworkpolicies", "CiliumNetworkPolicy", "cilium.io", "v2", True),
+                ("ciliumclusterwidenetworkpolicies", "CiliumClusterwideNetworkPolicy", "cilium.io", "v2", False),
+                ("globalnetworkpolicies", "GlobalNetworkPolicy", "crd.projectcalico.org", "v1", False),
+            )
+        ),
     )
 }
 RESOURCE_OF_KIND: dict[str, Resource] = {resource.kind: resource for resource in RESOURCES.values()}

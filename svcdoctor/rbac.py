@@ -17,7 +17,8 @@ DNS_KINDS = ("services", "endpointslices", "pods", "configmaps", "deployments")
 
 def rights(namespace: str | None, *, probe: bool) -> str:
     """A ClusterRole for the whole cluster, or Roles for one namespace with the little that lies outside of it."""
-    kinds = list(kinds_read())
+    # Whether a Secret is there is looked at by those who may list them anyway: nobody is given that for us.
+    kinds = [kind for kind in kinds_read() if not RESOURCES[kind].metadata_only]
     namespaced = [kind for kind in kinds if RESOURCES[kind].namespaced]
     shared = [kind for kind in kinds if not RESOURCES[kind].namespaced]
     if namespace is None:

@@ -6,15 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from svcdoctor.finding import Subject
-from svcdoctor.objects import CronJob, Pod, PodSpec, Workload
+from svcdoctor.objects import Pod, PodSpec
 
 WORKLOAD_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs")
-_KIND_OF = {
+TEMPLATE_KINDS = {
     "deployments": "Deployment",
     "statefulsets": "StatefulSet",
     "daemonsets": "DaemonSet",
     "replicasets": "ReplicaSet",
     "jobs": "Job",
+    "cronjobs": "CronJob",
+    "pods": "Pod",
 }
 
 
@@ -73,32 +75,31 @@ def is_scaled_on_demand(template: Template) -> bool:
     return any(mark.split("/")[0].endswith(_SCALERS) for mark in marks)
 
 
+_OWNERS = frozenset(TEMPLATE_KINDS.values()) - {"Pod"}
+
+
 def is_owned(item: Any) -> bool:
     """Whether a workload that has a template of its own made it. What an operator's resource made speaks for itself."""
-    kinds = {*_KIND_OF.values(), "CronJob"}
-    return any(owner.controller and owner.kind in kinds for owner in item.metadata.owner_references or ())
+    return any(owner.controller and owner.kind in _OWNERS for owner in item.metadata.owner_references or ())
+
+
+def template_of(kind: str, item: Any) -> Template:
+    """The template of a workload, or of a bare Pod."""
+    spec, desired = item.spec, None
+    if kind == "Pod":
+        return Template(
+            kind, item.metadata.namespace, item.metadata.name, item.metadata.labels or {}, spec, desired, item
+        )
+    template = spec.job_template.spec.template if kind == "CronJob" else spec.template
+    if kind in ("Deployment", "StatefulSet", "ReplicaSet"):
+        desired = 1 if spec.replicas is None else spec.replicas
+    labels = template.metadata.labels or {}
+    return Template(kind, item.metadata.namespace, item.metadata.name, labels, template.spec, desired, item)
 
 
 def templates_in(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
     """Every template among a namespace's workloads that is not owned by another; bare Pods are their own."""
-    for resource, kind in _KIND_OF.items():
+    for resource, kind in TEMPLATE_KINDS.items():
         for _, item in sorted(tables[resource].items()):
-            if is_owned(item):
-                continue
-            workload: Workload = item
-            desired = None
-            if kind in ("Deployment", "StatefulSet", "ReplicaSet"):
-                desired = 1 if workload.spec.replicas is None else workload.spec.replicas
-            template = workload.spec.template
-            labels = template.metadata.labels or {}
-            yield Template(kind, item.metadata.namespace, item.metadata.name, labels, template.spec, desired, item)
-    for _, item in sorted(tables["cronjobs"].items()):
-        cronjob: CronJob = item
-        template = cronjob.spec.job_template.spec.template
-        labels = template.metadata.labels or {}
-        yield Template("CronJob", item.metadata.namespace, item.metadata.name, labels, template.spec, None, item)
-    for _, item in sorted(tables["pods"].items()):
-        pod: Pod = item
-        if not is_owned(pod):
-            labels = pod.metadata.labels or {}
-            yield Template("Pod", item.metadata.namespace, item.metadata.name, labels, pod.spec, None, item)
+            if not is_owned(item):
+                yield template_of(kind, item)

@@ -77,6 +77,7 @@ class World:
                 for name in (*before, *(name for name in after if name not in before)):
                     self._set(resource, place, name, after.get(name))
             return
+        self._indexes.pop((resource, EVERYWHERE), None)
         for place in replaced:
             held.pop(place, None)
             self._indexes.pop((resource, place), None)
@@ -110,18 +111,21 @@ class World:
     def lose(self, gap: Gap) -> None:
         """What is held of a kind is too old to be judged by. It stays here, out of sight, until it is found again."""
         self._scopes[gap.resource].discard(gap.namespace)
+        self._indexes.pop((gap.resource, EVERYWHERE), None)
         self._derived.clear()
         self.miss(gap)
 
     def find(self, resource: str, namespace: str) -> None:
         """What was lost is up to date again."""
         self._scopes[resource].add(namespace)
+        self._indexes.pop((resource, EVERYWHERE), None)
         self._gaps.pop((resource, namespace), None)
         self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
     def forget(self, resource: str) -> None:
         """Everything held of a kind, and that it was ever read."""
+        self._indexes.pop((resource, EVERYWHERE), None)
         for place in self._objects.pop(resource, {}):
             self._indexes.pop((resource, place), None)
         self._scopes.pop(resource, None)
@@ -147,9 +151,11 @@ class World:
             self._unsorted.add((resource, namespace))
         same = before is not None and item is not None and _says_the_same(before, item)
         questions: list[Question] = []
-        for index, buckets in self._indexes.get((resource, namespace), {}).items():
-            for key in buckets.set(name, index, before, item):
-                questions.append(("found", index.name, namespace, key))
+        visible = [namespace, *([EVERYWHERE] if namespace and self._is_in_sight(resource, namespace) else [])]
+        for place in visible:
+            for index, buckets in self._indexes.get((resource, place), {}).items():
+                for key in buckets.set(index, before, item):
+                    questions.append(("found", index.name, place, key))
         if same:
             return
         questions += (("object", resource, namespace, name), ("table", resource, namespace), ("everywhere", resource))
@@ -163,6 +169,9 @@ class World:
 
     def was_read(self, resource: str, namespace: str) -> bool:
         self._note(("scope", resource))
+        return self._is_in_sight(resource, namespace)
+
+    def _is_in_sight(self, resource: str, namespace: str) -> bool:
         scopes = self._scopes[resource]
         return EVERYWHERE in scopes or namespace in scopes
 
@@ -198,6 +207,17 @@ class World:
         rarest = min(keys, key=buckets.size)
         self._note(("found", index.name, namespace, rarest))
         return buckets.get(rarest)
+
+    def found_in_sight(self, index: Index, key: Hashable) -> list[Any]:
+        """The objects that have this key in an index, of all namespaces that were read: others are not asked for."""
+        indexes = self._indexes[index.resource, EVERYWHERE]
+        if index not in indexes:
+            places = self._places(index.resource)
+            indexes[index] = _Buckets(
+                index, (item for place in places for item in self._table(index.resource, place).values())
+            )
+        self._note(("scope", index.resource), ("found", index.name, EVERYWHERE, key))
+        return indexes[index].get(key)
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
         """All objects of a namespaced kind that we may see, in order, and whether that is all there are."""
@@ -421,18 +441,20 @@ class _Clock(datetime):
 
 
 class _Buckets:
-    """An index of one namespace's objects, kept up to date object by object."""
+    """An index of one namespace's objects, or of all, kept up to date object by object."""
 
     def __init__(self, index: Index, items: Iterable[Any]) -> None:
-        self._buckets: dict[Hashable, dict[str, Any]] = {}
+        self._buckets: dict[Hashable, dict[tuple[str, str], Any]] = {}
         for item in items:
             for key in index.keys(item):
-                self._buckets.setdefault(key, {})[item.metadata.name] = item
+                self._buckets.setdefault(key, {})[item.metadata.namespace, item.metadata.name] = item
 
-    def set(self, name: str, index: Index, before: Any | None, after: Any | None) -> set[Hashable]:
+    def set(self, index: Index, before: Any | None, after: Any | None) -> set[Hashable]:
         """One object is another now; the keys whose objects changed by it."""
         old = set(index.keys(before)) if before is not None else set()
         new = set(index.keys(after)) if after is not None else set()
+        metadata = (before if after is None else after).metadata  # type: ignore[union-attr]
+        name = (metadata.namespace, metadata.name)
         for key in old - new:
             del self._buckets[key][name]
             if not self._buckets[key]:

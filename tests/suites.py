@@ -261,7 +261,13 @@ def reported(report: Document, namespaces: Iterable[str], statuses: Iterable[str
     for entry in [*report["missing"], *report["clients"]]:
         if entry["namespace"] in within:
             add(entry["findings"])
-    add([finding for finding in report["cluster"]["findings"] if finding["subject"].get("namespace") in within])
+    for finding in report["cluster"]["findings"]:
+        subject = finding["subject"]
+        # What has no namespace is told by its name, which begins with that of the case's.
+        if subject.get("namespace") in within or (
+            not subject["namespace"] and subject["name"].startswith(tuple(within))
+        ):
+            add([finding])
     return found
 
 

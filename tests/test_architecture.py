@@ -28,7 +28,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # `report` and `widgets`, whose modules may import their neighbours.
 DATA = "text objects lookup finding labels"
 PURE = f"{DATA} check template reconcile reads"
-QUESTIONS = "nearmiss podlook containerstate podstate corefile callers"
+QUESTIONS = "nearmiss mentions podlook containerstate podstate corefile callers"
 MAY_IMPORT = {
     "text": "",
     "labels": "",
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "nearmiss": PURE,
     "corefile": PURE,
     "callers": f"{PURE} corefile",
+    "mentions": f"{PURE} callers",
     "podlook": PURE,
     "containerstate": f"{PURE} podlook",
     "podstate": f"{PURE} podlook containerstate",

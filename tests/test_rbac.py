@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from simulate import simulate
+from svcdoctor.case import ENTRY_RESOURCES
 from svcdoctor.checks import ALL
 from svcdoctor.diagnose import kinds_read
 from svcdoctor.objects import RESOURCES
@@ -36,9 +37,10 @@ def place(role: dict[str, Any]) -> tuple[str, str]:
 
 def declared(*, namespaced: bool | None = None) -> set[tuple[str, str]]:
     """What the checks say they read, as (group, resource)."""
-    names = {"services", *(name for module in ALL for name in module.CHECK.reads if name in RESOURCES)}
-    kinds = [RESOURCES[name] for name in names]
-    return {(kind.group, kind.name) for kind in kinds if namespaced in (None, kind.namespaced)}
+    reads = (name for module in ALL for name in module.CHECK.reads if name in RESOURCES)
+    kinds = [RESOURCES[name] for name in {"services", *ENTRY_RESOURCES, *reads}]
+    listed = (kind for kind in kinds if not kind.metadata_only)
+    return {(kind.group, kind.name) for kind in listed if namespaced in (None, kind.namespaced)}
 
 
 def test_the_whole_cluster_takes_one_role_with_what_the_checks_read() -> None:

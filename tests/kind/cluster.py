@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -11,8 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from svcdoctor.objects import RESOURCES
+
 CLUSTER_NAME = "svcdoctor-test"
 REPOSITORY = Path(__file__).parents[2]
+BUILT_IN_GROUPS = ("networking.k8s.io", "apiregistration.k8s.io")
 KIND_CONFIG = """\
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -74,6 +78,34 @@ def create(kubeconfig: Path) -> None:
         *("--config", "-", "--wait", "150s", *(["--image", image] if image else [])),
         input=KIND_CONFIG,
     )
+
+
+def permissive_crds() -> str:
+    """A List of CustomResourceDefinitions for every kind of another project that a check may read.
+
+    They accept any content, and status as a part of the object: no controller is there to write it.
+    """
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": anything, "status": anything}}}
+    definitions = [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {
+                "name": f"{resource.name}.{resource.group}",
+                "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
+            },
+            "spec": {
+                "group": resource.group,
+                "names": {"plural": resource.name, "singular": resource.kind.lower(), "kind": resource.kind},
+                "scope": "Namespaced" if resource.namespaced else "Cluster",
+                "versions": [{"name": resource.version, "served": True, "storage": True, "schema": schema}],
+            },
+        }
+        for resource in RESOURCES.values()
+        if resource.optional and resource.group not in BUILT_IN_GROUPS
+    ]
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": definitions})
 
 
 def why_missing() -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, why_missing
+from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, permissive_crds, why_missing
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +28,15 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     running: str | None = request.config.getoption("--kind-cluster")
     if running:
         kubeconfig.write_text(kind("get", "kubeconfig", "--name", running), encoding="utf-8")
-        yield Cluster(running, kubeconfig, environment_of(running, kubeconfig, directory))
+        found = Cluster(running, kubeconfig, environment_of(running, kubeconfig, directory))
+        found.kubectl("apply", "-f", "-", input=permissive_crds())
+        yield found
         return
     kind("delete", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(kubeconfig))
     try:
         create(kubeconfig)
         made = Cluster(CLUSTER_NAME, kubeconfig, environment_of(CLUSTER_NAME, kubeconfig, directory))
+        made.kubectl("apply", "-f", "-", input=permissive_crds())
         made.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=150s")
         made.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=150s")
         yield made
