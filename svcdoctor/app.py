@@ -166,7 +166,7 @@ class Dashboard(App[None]):
         login: Callable[[str], None] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         update_interval: float = 0.05,
-        detail_delay: float = 0.04,
+        detail_delay: float = 0.1,
     ) -> None:
         # Textual takes an empty NO_COLOR for a set one, which it is not (no-color.org).
         if os.environ.get("NO_COLOR") == "":

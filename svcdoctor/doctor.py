@@ -12,7 +12,6 @@ from typing import TypeVar, cast
 from svcdoctor.diagnose import (
     Caller,
     Scope,
-    Want,
     absent_names,
     assemble,
     broken_parts,
@@ -25,7 +24,7 @@ from svcdoctor.diagnose import (
 from svcdoctor.finding import Diagnosis, Finding, MissingName, ServiceDiagnosis, Status
 from svcdoctor.objects import Service
 from svcdoctor.reads import Asker
-from svcdoctor.world import World
+from svcdoctor.world import Want, World
 
 T = TypeVar("T")
 Name = tuple[str, str]
@@ -45,11 +44,15 @@ class Doctor:
         self._reads = world.follow()
         self._services: dict[Name, Service] = {}
         self._diagnosed: dict[Name, ServiceDiagnosis] = {}
+        # The same in the order of the report, and where each Service stands in it: a report costs what has changed.
+        self._report: list[ServiceDiagnosis | None] = []
+        self._lines: dict[Name, int] = {}
         self._cluster: tuple[Finding, ...] = ()
         self._broken: frozenset[str] = frozenset()
         self._absent: list[MissingName] = []
         self._callers: dict[Asker, Caller] = {}
         self._said: dict[Asker, list[Finding]] = {}
+        self._places: dict[Asker, int] = {}  # of the callers, in their order
         self._speaking: set[Asker] = set()  # clients that say more than that they are well
         self._wants: dict[Asker, frozenset[Want]] = {}
         self._changed: set[Name] = set()
@@ -94,8 +97,9 @@ class Doctor:
 
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""
-        services = [self._diagnosed[name] for name in self._services if name in self._diagnosed]
-        said = [(caller, self._said[asker]) for asker, caller in self._callers.items() if asker in self._speaking]
+        services = [service for service in self._report if service is not None]
+        speaking = sorted(self._speaking, key=self._places.__getitem__)
+        said = [(self._callers[asker], self._said[asker]) for asker in speaking]
         return assemble(self.world, services, self._cluster, self._absent, said)
 
     def take_changed(self) -> frozenset[Name]:
@@ -147,6 +151,7 @@ class Doctor:
         result = self._judge(asker, judge)
         if result != self._diagnosed.get(name):
             self._diagnosed[name] = result
+            self._report[self._lines[name]] = result
             self._changed.add(name)
 
     def _list_services(self) -> None:
@@ -158,6 +163,8 @@ class Doctor:
             self._changed.add(name)
         self._reads.stale.update(("service", *name) for name in services.keys() - self._services.keys())
         self._services = services
+        self._lines = {name: line for line, name in enumerate(services)}
+        self._report = [self._diagnosed.get(name) for name in services]
 
     def _list_callers(self) -> None:
         found = self._judge(CALLERS, lambda wants: callers_in(self.world, self.scope, wants))
@@ -175,6 +182,7 @@ class Doctor:
             if asker not in self._callers or caller.owner is not self._callers[asker].owner
         )
         self._callers = callers
+        self._places = {asker: place for place, asker in enumerate(callers)}
 
     def _forget(self, asker: Asker) -> None:
         self._reads.forget(asker)

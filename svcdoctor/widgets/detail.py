@@ -8,9 +8,14 @@ from typing import ClassVar, NamedTuple
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.visual import RenderOptions
 from textual.widgets import Static
 
 from svcdoctor.finding import ClientDiagnosis, Finding, MissingName, ServiceDiagnosis
@@ -58,8 +63,8 @@ class TabBar(Static):
             self.post_message(self.Chosen(tab))
 
 
-class Body(VerticalScroll, can_focus=True):
-    """What scrolls. Its keys are a pager's."""
+class Body(ScrollView, can_focus=True):
+    """Lines that scroll: painted as they come into view, and never laid out. Its keys are a pager's."""
 
     HELP = """\
 What is known of the selected row: the walk with a verdict at each step, the evidence, the one cause and its fix.
@@ -74,6 +79,44 @@ Select text with the mouse and copy it with ctrl+c, or press y for the parts wor
         Binding("g", "scroll_home", "To the top", id="detail.top", tooltip="To the first line", show=False),
         Binding("G", "scroll_end", "To the end", id="detail.end", tooltip="To the last line", show=False),
     ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.lines: list[Content] = []
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.plain for line in self.lines)
+
+    def show(self, lines: list[Content], *, from_top: bool) -> None:
+        """These lines instead of what stood here."""
+        self.lines = lines
+        self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
+        if from_top:
+            self.scroll_to(y=0, animate=False, immediate=True)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        x, top = self.scroll_offset
+        width = self.size.width
+        y += top
+        style = self.visual_style
+        if y >= len(self.lines):
+            return Strip.blank(width, self.rich_style)
+        selection = self.text_selection
+        span = selection.get_span(y) if selection else None
+        line = self.lines[y]
+        if span is not None:
+            start, end = span
+            line = line.stylize(self.screen.get_visual_style("screen--selection"), start, None if end == -1 else end)
+        strip = line.render_strips(width, 1, style, RenderOptions(self._get_style, {}))[0]
+        return strip.crop_extend(x, x + width, self.rich_style).apply_offsets(x, y)
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return selection.extract(self.text), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
 
 
 class Detail(Vertical):
@@ -95,20 +138,18 @@ class Detail(Vertical):
         self.log_entries: Sequence[Logged] = ()
         self.fetched: dict[str, Fetched] = {}
         self._painted: object = None
+        self._tab_shown = ""
 
     def compose(self) -> ComposeResult:
         yield TabBar(id="tabs")
-        with Body(id="body"):
-            yield Static(id="text")
+        yield Body(id="body")
 
     # --- what there is to show
 
     def show(self, key: Key | None, entry: Entry | None, services: Sequence[ServiceDiagnosis] = ()) -> None:
         changed = key != self.key
         self.key, self.entry, self.services = key, entry, services
-        if changed and self.tab != "commands":
-            self.query_one(Body).scroll_to(y=0, animate=False)
-        self.paint()
+        self.paint(from_top=changed and self.tab != "commands")
         if changed:
             self._ask()
 
@@ -118,10 +159,9 @@ class Detail(Vertical):
             self.paint()
 
     def choose(self, tab: str) -> None:
-        if tab != self.tab:
-            self.tab = tab
-            self.query_one(Body).scroll_to(y=0, animate=False)
-        self.paint()
+        changed = tab != self.tab
+        self.tab = tab
+        self.paint(from_top=changed)
         self._ask()
 
     def _ask(self) -> None:
@@ -141,7 +181,7 @@ class Detail(Vertical):
         self.query_one(TabBar).show(self.tab)
         self.paint()
 
-    def paint(self) -> None:
+    def paint(self, *, from_top: bool = False) -> None:
         """Writes the pane, unless what it shows is what stands there."""
         if not self.is_mounted or not self.display:
             return
@@ -162,8 +202,10 @@ class Detail(Vertical):
         at_end = body.scroll_offset.y >= body.max_scroll_y
         page = verdict.Page(width, self.ascii)
         self._write(page)
-        self.query_one(TabBar).show(self.tab)
-        self.query_one("#text", Static).update(page.content())
+        if self.tab != self._tab_shown:
+            self._tab_shown = self.tab
+            self.query_one(TabBar).show(self.tab)
+        body.show(page.wrapped(), from_top=from_top)
         if at_end and self.tab in ("logs", "commands"):
             body.scroll_end(animate=False)
 

@@ -48,7 +48,9 @@ class Rows:
         self.label_width = 0
         self._ordered: list[ServiceEntry] = []
         self._namespace_rank: dict[str, tuple[object, ...]] = {}
+        self._faults: set[ServiceName] = set()
         self._known_faults: set[ServiceName] = set()
+        self._shape = 0  # another number whenever rows come, go, grow or may not be listed any more
         self._sequence = 0
         self._taken: tuple[ServiceDiagnosis, ...] = ()
         self._checking: frozenset[ServiceName] = frozenset()
@@ -99,6 +101,7 @@ class Rows:
         """Takes a diagnosis in. The selected row stays, also when what it is about does not."""
         offset = self._offset_of_selection()
         arrived = False
+        shape = self._shape
         # A Service that says what it said is the same object: most are passed over without a look.
         before, now = self._taken, diagnosis.services
         differing = compress(now, map(is_not, now, before)) if len(now) == len(before) else now
@@ -116,7 +119,8 @@ class Rows:
             if entry is None or entry.gone:
                 placeholder = ServiceDiagnosis(*name, uid="", type="", status=Status.SKIP)
                 arrived |= self._take(placeholder, True)
-        present = sum(not entry.gone for entry in self.services.values())
+        kept = self.entry_of(self.selected)
+        present = len(self.services) - (isinstance(kept, ServiceEntry) and kept.gone)
         if present > seen:
             names = {(service.namespace, service.name) for service in diagnosis.services} | set(checking)
             for name in [name for name, entry in self.services.items() if name not in names and not entry.gone]:
@@ -128,14 +132,13 @@ class Rows:
             entries = (self.services[name] for name in changed)
             if arrived or any(entry.rank != self._rank_of(entry) for entry in entries):
                 self.rank()
+                shape = -1
         elif arrived:
             self._order()
         if self.settled and self.sort == "status":
-            self.new_faults = len(self._faults() - self._known_faults)
-        self.lay_out()
-
-    def _faults(self) -> set[ServiceName]:
-        return {name for name, entry in self.services.items() if entry.status in (Status.FAIL, Status.WARN)}
+            self.new_faults = len(self._faults - self._known_faults)
+        if arrived or shape != self._shape:
+            self.lay_out()
 
     def _take(self, service: ServiceDiagnosis, checking: bool) -> bool:
         """Whether this Service is new here."""
@@ -152,9 +155,11 @@ class Rows:
             header.gone = False
             header.counts[entry.status] += 1
             header.judge()
+            self._note_fault(name, entry)
             return True
         if entry.service is service and entry.checking == checking and not entry.gone:
             return False
+        looked = (entry.height, entry.gone)
         header = self.namespaces[service.namespace]
         if not entry.gone:
             header.counts[entry.status] -= 1
@@ -165,7 +170,16 @@ class Rows:
         entry.set(service, checking)
         header.counts[entry.status] += 1
         header.judge()
+        self._note_fault(name, entry)
+        if looked != (entry.height, False) or (self.is_filtered and self.passes(entry) is not self._is_shown(entry)):
+            self._shape += 1
         return False
+
+    def _note_fault(self, name: ServiceName, entry: ServiceEntry) -> None:
+        if entry.status in (Status.FAIL, Status.WARN):
+            self._faults.add(name)
+        else:
+            self._faults.discard(name)
 
     def _lose(self, entry: ServiceEntry) -> None:
         header = self.namespaces[entry.key.namespace]
@@ -181,6 +195,7 @@ class Rows:
     def _drop(self, entry: ServiceEntry) -> None:
         name = (entry.key.namespace, entry.key.name)
         del self.services[name]
+        self._faults.discard(name)
         self._known_faults.discard(name)
         header = self.namespaces[entry.key.namespace]
         if not header.counts.total() and not any(key[0] == name[0] for key in self.services):
@@ -200,7 +215,13 @@ class Rows:
         if kept and all(entry.key != kept.key for entry in entries):
             kept.gone = True
             entries.insert(min(self.top.index(kept), len(entries)), kept)
-        self.top = entries
+        same = len(entries) == len(self.top) and all(
+            old is new or (old.rows() == new.rows() and old.about == new.about)
+            for old, new in zip(self.top, entries, strict=True)
+        )
+        if not same:
+            self.top = entries
+            self._shape += 1
 
     def _offset_of_selection(self) -> tuple[int, Row] | None:
         """Where in its Service the selected row stands, before anything changes."""
@@ -213,12 +234,15 @@ class Rows:
         entry = self.entry_of(self.selected)
         if not isinstance(entry, ServiceEntry) or self.selected is None:
             return
+        height = entry.height
         entry.ghost = None
         entry.touch()
         if offset and not entry.holds(self.selected):
             at, row = offset
             entry.ghost = (at, row._replace(gone=True, words="gone", more="", open=None))
             entry.touch()
+        if entry.height != height:
+            self._shape += 1
 
     def release(self, key: Key) -> bool:
         """The person moves to another row: what was kept for the last one goes. True when rows went."""
@@ -312,7 +336,7 @@ class Rows:
         """Makes the order anew from how things stand; it holds until this is called again."""
         for entry in self.services.values():
             entry.rank = self._rank_of(entry)
-        self._known_faults = self._faults()
+        self._known_faults = set(self._faults)
         self.new_faults = 0
         first: dict[str, object] = {}
         for entry in self.services.values():
@@ -355,6 +379,10 @@ class Rows:
 
     # --- layout
 
+    @property
+    def is_filtered(self) -> bool:
+        return self.faults_only or self.matches is not None
+
     def passes(self, entry: Entry) -> bool:
         if self.faults_only and not entry.has_trouble:
             return False
@@ -363,7 +391,7 @@ class Rows:
     def _passing(self, every: bool = False) -> Iterator[Entry]:
         """The entries that are listed; `every` also those of closed namespaces, and no headers."""
         kept = self.entry_of(self.selected)
-        filtered = self.faults_only or self.matches is not None
+        filtered = self.is_filtered
         for entry in self.top:
             if not filtered or entry is kept or self.passes(entry):
                 yield entry
