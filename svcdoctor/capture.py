@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from svcdoctor.callers import may_name_hosts
+from svcdoctor.configfile import without_the_rest
+from svcdoctor.hosts import may_name_hosts
 
 BLANK = "REDACTED"
 # Whole manifests, with all that has been left out of the objects themselves.
@@ -52,8 +53,11 @@ _HINT = re.compile(
 _SECRET_FLAG = re.compile(rf"--?[\w-]*(?:{_SECRET})[\w-]*|-u|--user", re.IGNORECASE)
 _LOGIN = re.compile(r"[\w.%+-]+:[^\s@/]+@")
 _HOST_PORT = re.compile(r"(?:[\w.-]+|\[[0-9a-fA-F:]+\])?:\d{1,5}")
-# What stays of other settings: a number by itself, which may be a port, and the name of another setting.
-_KEPT = re.compile(r"(\$\([^)]*\)|(?<![\w.%+-])\d{1,5}(?![\w.%+-])|[\s=,;:/\[\]'\"()*]+)")
+_EXCEPTIONS = re.compile(r"NO_?PROXY", re.IGNORECASE)  # hosts that are reached without a proxy
+# What stays of other settings: an address, a number by itself, which may be a port, and the name of another setting.
+_KEPT = re.compile(
+    r"(\$\([^)]*\)|(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w.%+-])\d{1,5}(?![\w.%+-])|[\s=,;:/\[\]'\"()*]+)"
+)
 
 
 def without_secrets(recording: bytes) -> bytes:
@@ -117,7 +121,7 @@ def _setting(value: str, *names: str) -> str:
     is_place = all(_HOST_PORT.fullmatch(part.strip()) for part in value.split(","))
     # A colon alone makes no place: `user:word` has one too.
     text = value if "://" in value else value.replace(":", " ")
-    if is_place or any(may_name_hosts(name, text) for name in names):
+    if is_place or any(may_name_hosts(name, text) or _EXCEPTIONS.fullmatch(name) for name in names):
         return blanked(value)
     return "".join(part if at % 2 else "x" if part else "" for at, part in enumerate(_KEPT.split(value)))
 
@@ -127,7 +131,17 @@ def _config(item: dict[str, Any], takers: dict[tuple[str, str, str], list[str]])
     place = (item["metadata"].get("namespace", ""), item["metadata"].get("name", ""))
     if place in RESOLVER:
         return dict(data)
-    return {key: _setting(value, key, *takers[*place, key]) for key, value in data.items() if (*place, key) in takers}
+    kept = {}
+    for key, value in data.items():
+        if (*place, _AS_FILE) in takers:
+            kept[key] = blanked(without_the_rest(key, value, lambda name, text: _setting(text, name or "URL")))
+        elif names := takers.get((*place, key), []) + takers.get((*place, _AS_VARIABLES), []):
+            kept[key] = _setting(value, key, *names)
+    return kept
+
+
+# In the place of a key: that all of them are taken.
+_AS_FILE, _AS_VARIABLES = "/", "="
 
 
 def _takers(objects: dict[str, Any]) -> dict[tuple[str, str, str], list[str]]:
@@ -136,11 +150,28 @@ def _takers(objects: dict[str, Any]) -> dict[tuple[str, str, str], list[str]]:
     for table in objects.values():
         for item in table["items"]:
             namespace = item.get("metadata", {}).get("namespace", "")
+            for name, way in _whole(item):
+                found[namespace, name, way].append("")
             for setting in _settings(item):
                 reference = (setting.get("valueFrom") or {}).get("configMapKeyRef")
                 if reference:
                     found[namespace, reference.get("name", ""), reference.get("key", "")].append(setting["name"])
     return found
+
+
+def _whole(value: Any) -> Iterator[tuple[str, str]]:
+    """The ConfigMaps that are taken whole, and as what."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _whole(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "configMapRef":
+                yield item.get("name", ""), _AS_VARIABLES
+            elif key == "configMap" and isinstance(item, dict):
+                yield item.get("name", ""), _AS_FILE
+            else:
+                yield from _whole(item)
 
 
 def _settings(value: Any) -> Iterator[dict[str, Any]]:

@@ -10,20 +10,26 @@ prove before asking for more.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
-from svcdoctor.callers import Reference, references
-from svcdoctor.corefile import DEFAULT_ZONE, ServerBlock, cluster_zones, parse
+from svcdoctor.callers import Reference, named_hosts, references
+from svcdoctor.corefault import ROLE, asks_itself, complaints, crashing, lacks
+from svcdoctor.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
 from svcdoctor.finding import Status, Step, Subject
+from svcdoctor.history import Change, last_change
+from svcdoctor.hosts import Host
 from svcdoctor.lookup import Lookups
-from svcdoctor.mentions import configs_of, words_in, words_of
+from svcdoctor.mentions import words_in, words_of
 from svcdoctor.nearmiss import NearMiss, nearest
 from svcdoctor.objects import (
     RESOURCE_OF_KIND,
+    ClusterRole,
     ConfigMap,
+    CronJob,
     Endpoint,
     EndpointPort,
     EndpointSlice,
@@ -37,12 +43,16 @@ from svcdoctor.objects import (
     ServicePort,
     Workload,
 )
+from svcdoctor.peers import Peer, is_awaited, peers_of
 from svcdoctor.podstate import PodState, is_untroubled, judge
-from svcdoctor.reconcile import SERVICE_NAME, is_ready, slices_of, target_port
+from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
+from svcdoctor.serviceenv import EnvironmentFault, fault_of
+from svcdoctor.settings import Setting, configs_of
 from svcdoctor.template import (
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
     Template,
+    former_owner,
     is_owned,
     is_scaled_on_demand,
     matches,
@@ -85,6 +95,32 @@ UNOWNED = {
 SLICES_BY_SERVICE = Index(
     "slices by service", "endpointslices", lambda item: filter(None, [(item.metadata.labels or {}).get(SERVICE_NAME)])
 )
+SERVICES_BY_CLUSTER_IP = Index(
+    "services by cluster ip",
+    "services",
+    lambda item: {ip for ip in item.spec.cluster_ips or [item.spec.cluster_ip] if ip and ip != "None"},
+)
+# What a controller wrote belongs to the object that it was written for, and goes with it.
+UNOWNED_SLICES = Index(
+    "unowned slices", "endpointslices", lambda item: () if item.metadata.owner_references else (True,)
+)
+SERVICES_BY_SELECTOR = Index(
+    "services by selector",
+    "services",
+    lambda item: [frozenset(item.spec.selector.items())] if item.spec.selector else (),
+)
+PODS_BY_ADDRESS = Index("pods by address", "pods", pod_addresses)
+PODS_LET_GO = Index("pods let go", "pods", lambda pod: filter(None, [former_owner(pod)]))
+CRONJOBS_BY_LABEL = Index(
+    "cronjobs by label",
+    "cronjobs",
+    lambda item: (item.spec.job_template.spec.template.metadata.labels or {}).items(),
+)
+REPLICA_SETS_BY_OWNER = Index(
+    "replicasets by owner",
+    "replicasets",
+    lambda item: [owner.uid for owner in item.metadata.owner_references or () if owner.controller],
+)
 STATEFULSETS_BY_SERVICE = Index(
     "statefulsets by service", "statefulsets", lambda item: filter(None, [item.spec.service_name])
 )
@@ -104,6 +140,10 @@ ENTRIES_BY_SERVICE = {
     )
     for resource in ENTRY_RESOURCES
 }
+ENTRY_POINTS = re.compile(r"ingress|gateway|traefik|haproxy|envoy|contour|kong|istio")
+SERVING_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets")
+# The last part of a label key that tells releases of one application apart.
+VERSION_KEYS = frozenset({"version", "color", "colour", "track", "release", "slot", "stage", "revision", "deployment"})
 SETTLING_SECONDS = 30.0  # controllers and kubelets are given this long before what they have not done is a fault
 
 
@@ -136,6 +176,18 @@ class Backend(NamedTuple):
     spec: PodSpec
     pods: tuple[Pod, ...] = ()  # those of the expected set
     guessed: bool = False  # the selector does not match it, but was probably meant to
+
+
+class Release(NamedTuple):
+    """A version of an application that runs, and the key by which its labels tell it from others."""
+
+    key: str
+    template: Template
+    ready: int  # Pods
+
+    @property
+    def value(self) -> str:
+        return self.template.labels[self.key]
 
 
 class ClusterDNS(NamedTuple):
@@ -193,6 +245,20 @@ class View:
                 raise
             return answer
 
+    def shared(self, key: Hashable, build: Callable[[], T]) -> T:
+        """A value worked out once for all who ask for it. What it took to read counts as read by each of them."""
+
+        def noting() -> tuple[T, frozenset[str]]:
+            before, self.touched = self.touched, set()
+            try:
+                return build(), frozenset(self.touched)
+            finally:
+                self.touched = before
+
+        value, kinds = self.world.shared(key, noting)
+        self.touched |= kinds
+        return value
+
     def seconds_since(self, moment: str | None) -> float | None:
         return self.world.seconds_since(moment)
 
@@ -223,6 +289,27 @@ class View:
         other.touched = self.touched
         return other
 
+    def unowned_slices(self) -> list[EndpointSlice]:
+        """The EndpointSlices of the namespace that were written by hand, or by what does not sign its work."""
+        self.touched.add("endpointslices")
+        return self.world.found(UNOWNED_SLICES, self.namespace, True)
+
+    def unowned_slices_in_sight(self) -> list[EndpointSlice]:
+        """The same of all namespaces that were read."""
+        self.touched.add("endpointslices")
+        return self.world.found_in_sight(UNOWNED_SLICES, True)
+
+    def services_at(self, address: str) -> list[Service]:
+        """The Services, of all namespaces that were read, that have this cluster IP."""
+        self.touched.add("services")
+        return self.world.found_in_sight(SERVICES_BY_CLUSTER_IP, address)
+
+    def pods_at(self, address: str) -> tuple[list[Pod], bool]:
+        """The Pods that have this address, and whether we could look in all namespaces."""
+        self.touched.add("pods")
+        complete = self.world.namespaces_of("pods")[1]
+        return self.world.found_in_sight(PODS_BY_ADDRESS, address), complete
+
     def nodes(self) -> Mapping[str, Node]:
         return self.listed("nodes", EVERYWHERE)
 
@@ -237,7 +324,12 @@ class View:
                 templates_in({kind: {item.metadata.name: item for item in found} for kind, found in tables.items()})
             )
 
-        return self.world.shared(("templates", where), build)
+        return self.shared(("templates", where), build)
+
+    def pods_of(self, template: Template) -> list[Pod]:
+        """The Pods that a workload of the namespace made, or the bare Pod itself, by name."""
+        self.touched.add("pods")
+        return self.world.found(PODS_BY_OWNER, self.namespace, (template.kind, template.name))
 
     def templates_everywhere(self) -> tuple[list[Template], bool]:
         """The same over all namespaces we may read, and whether these are all there are."""
@@ -263,15 +355,14 @@ class View:
 
         def build() -> list[Reference]:
             self.world.listed(resource, template.namespace).get(template.name)  # what it is worked out from
-            config_value = partial(self.config_value, template.namespace)
-            return references(template, self.zone, self.known_namespaces(), config_value)
+            return references(template, self.zone, self.known_namespaces(), partial(self.config, template.namespace))
 
-        return self.world.shared(("references", template.kind, template.namespace, template.name), build)
+        return self.shared(("references", template.kind, template.namespace, template.name), build)
 
-    def config_value(self, namespace: str, name: str, key: str) -> str | None:
-        """A value in a ConfigMap, or None where it is not there or may not be read."""
+    def config(self, namespace: str, name: str) -> Mapping[str, str] | None:
+        """What a ConfigMap holds, or None where there is none or it may not be read."""
         configs: Mapping[str, ConfigMap] = self.or_without(lambda: self.listed("configmaps", namespace), {})
-        return (configs[name].data or {}).get(key) if name in configs else None
+        return (configs[name].data or {}) if name in configs else None
 
     def known_namespaces(self) -> Collection[str]:
         """The namespaces that exist; where they may not be listed, those that we hold Services of."""
@@ -289,18 +380,21 @@ class View:
         def build() -> str:
             return next(iter(cluster_zones(self.or_without(self.corefile, []))), DEFAULT_ZONE)
 
-        return self.world.shared("zone", build)
+        return self.shared("zone", build)
 
     def corefile(self) -> list[ServerBlock]:
         """CoreDNS's configuration (ConfigMap kube-system/coredns with what it imports); [] where there is none."""
         self.touched.add("configmaps")
 
         def build() -> list[ServerBlock]:
-            config: ConfigMap | None = self.listed("configmaps", "kube-system").get("coredns")
-            text = (config.data or {}).get("Corefile", "") if config else ""
-            return parse(text, self.corefile_imports())
+            return parse(self.corefile_text(), self.corefile_imports())
 
-        return self.world.shared("corefile", build)
+        return self.shared("corefile", build)
+
+    def corefile_text(self) -> str:
+        """The same as it is written; "" where there is none."""
+        config: ConfigMap | None = self.listed("configmaps", "kube-system").get("coredns")
+        return (config.data or {}).get("Corefile", "") if config else ""
 
     def corefile_imports(self) -> dict[str, str]:
         """What lies beside the Corefile, by file name: its ConfigMap's other keys, and those of coredns-custom."""
@@ -327,7 +421,32 @@ class View:
             ready = [item for item in endpoints if not item.conditions or item.conditions.ready is not False]
             return ClusterDNS(service, serving, [address for item in ready for address in item.addresses or []])
 
-        return self.world.derived("cluster dns", build)
+        return self.shared("cluster dns", build)
+
+    def coredns_fault(self) -> str | None:
+        """The code of what keeps CoreDNS from starting or from getting ready, where objects tell it."""
+        dns = self.cluster_dns()
+        if dns is None or not dns.pods:
+            return None
+        if crashing(dns.pods):
+            if complaints(self.corefile_text(), self.corefile_imports()):
+                return "dns-corefile-invalid"
+            return "dns-loop" if self.coredns_circle() else None
+        return "dns-coredns-rbac" if self.coredns_lacks() else None
+
+    def coredns_circle(self) -> tuple[Directive, str] | None:
+        """The line with which CoreDNS asks itself, and where that leads."""
+        dns = self.cluster_dns()
+        if dns is None:
+            return None
+        addresses = {*(dns.service.spec.cluster_ips or ()), dns.service.spec.cluster_ip or "", *dns.addresses}
+        policies = {pod.spec.dns_policy for pod in dns.pods if not pod.spec.host_network}
+        return asks_itself(self.corefile(), addresses, policies == {"ClusterFirst"})
+
+    def coredns_lacks(self) -> list[str]:
+        """The rights that CoreDNS needs and its ClusterRole does not give; [] also where that may not be read."""
+        roles: Mapping[str, ClusterRole] = self.or_without(lambda: self.listed("clusterroles", EVERYWHERE), {})
+        return lacks(roles[ROLE]) if ROLE in roles else []
 
     def dns_outage(self) -> str | None:
         """The code of the fault that leaves all Pods without names; None while somebody answers, or where unknown."""
@@ -372,6 +491,29 @@ class Case(View):
         addresses = self.spec.cluster_ips or ([self.spec.cluster_ip] if self.spec.cluster_ip else [])
         return tuple(address for address in addresses if address and address != "None")
 
+    def slices_elsewhere(self) -> list[EndpointSlice]:
+        """Slices that carry this Service's name in namespaces that have no such Service. Raises NotRead."""
+        self.touched.update(("endpointslices", "services"))
+        found: list[EndpointSlice] = []
+        for namespace in self.world.namespaces_of("endpointslices")[0]:
+            if namespace != self.namespace:
+                pieces = self.world.found(SLICES_BY_SERVICE, namespace, self.name)
+                found += pieces if pieces and self.name not in self.listed("services", namespace) else []
+        return found
+
+    @property
+    def is_entry_point(self) -> bool:
+        """Whether an ingress controller or a gateway stands behind it: it is there to be reached from outside."""
+        labels = self.service.metadata.labels or {}
+        return bool(ENTRY_POINTS.search(" ".join((self.name, self.namespace, *labels.values()))))
+
+    @property
+    def sharing_cluster_ip(self) -> list[Service]:
+        """Other Services, of all namespaces that were read, that have one of its cluster IPs."""
+        found = [other for address in self.cluster_ips for other in self.services_at(address)]
+        own = (self.namespace, self.name)
+        return [other for other in found if (other.metadata.namespace, other.metadata.name) != own]
+
     @property
     def is_settling(self) -> bool:
         """Created so recently that what controllers have not done yet proves nothing."""
@@ -393,10 +535,39 @@ class Case(View):
         likely = self.world.found(PODS_BY_LABEL, self.namespace, *selector.items())
         return [pod for pod in likely if matches(selector, pod.metadata.labels)]
 
-    def pods_of(self, template: Template) -> list[Pod]:
-        """The Pods that a workload of the namespace made, or the bare Pod itself, by name."""
-        self.touched.add("pods")
-        return self.world.found(PODS_BY_OWNER, self.namespace, (template.kind, template.name))
+    def replica_sets_of(self, deployment: Workload) -> list[Workload]:
+        """The ReplicaSets of a Deployment of the namespace, one for each revision that is kept, by name."""
+        self.touched.add("replicasets")
+        return self.world.found(REPLICA_SETS_BY_OWNER, self.namespace, deployment.metadata.uid)
+
+    def change_behind(self, pod: Pod) -> Change | None:
+        """The last change of the Pod's Deployment; None where there is none to be seen."""
+        kind, name = top_owner(pod)
+        deployment = self.listed("deployments").get(name) if kind == "Deployment" else None
+        return last_change(deployment, self.replica_sets_of(deployment)) if deployment else None
+
+    @cached_property
+    def workloads(self) -> list[Template]:
+        """The workloads that made the expected Pods that live, by kind and name."""
+        owners = sorted({top_owner(pod) for pod in self.live_pods})
+        tables = {kind: resource for resource, kind in TEMPLATE_KINDS.items() if resource in SERVING_RESOURCES}
+        held = [(kind, self.listed(tables[kind]).get(name)) for kind, name in owners if kind in tables]
+        return [template_of(kind, item) for kind, item in held if item is not None]
+
+    @cached_property
+    def awaited_peers(self) -> list[Peer]:
+        """Where Pods of a headless Service that gives out ready ones only ask for it, or for each other, in what keeps
+        them from being ready."""
+        if not self.is_headless or self.spec.publish_not_ready_addresses:
+            return []
+        read = partial(self.config, self.namespace)
+        waiting = {top_owner(pod): self.pod_states[pod.metadata.name] for pod in reversed(self.live_pods)}
+        return [
+            peer
+            for template in self.workloads
+            for peer in peers_of(template, self.name, read)
+            if is_awaited(peer, template.spec, waiting[template.kind, template.name])
+        ]
 
     @cached_property
     def governed(self) -> list[Workload]:
@@ -412,7 +583,67 @@ class Case(View):
     @cached_property
     def matching_templates(self) -> list[Template]:
         """Workloads (and bare Pods) whose Pods the selector would match."""
-        return [template for template in self.templates() if matches(self.selector, template.labels)]
+        return [template for template in self.templates() if template.is_selected(self.selector)]
+
+    @cached_property
+    def matching_cronjobs(self) -> list[CronJob]:
+        """CronJobs whose Pods the selector would match, by name."""
+        self.touched.add("cronjobs")
+        if not self.selector:
+            return []
+        found = self.world.found(CRONJOBS_BY_LABEL, self.namespace, *self.selector.items())
+        return [item for item in found if matches(self.selector, item.spec.job_template.spec.template.metadata.labels)]
+
+    def pods_let_go(self, kind: str, name: str) -> list[Pod]:
+        """The Pods that a workload of the namespace made and no longer owns, since their labels were changed."""
+        self.touched.add("pods")
+        return self.world.found(PODS_LET_GO, self.namespace, (kind, name))
+
+    @cached_property
+    def twins(self) -> list[Service]:
+        """Other Services of the namespace with the same selector, by name."""
+        self.touched.add("services")
+        found = self.world.found(SERVICES_BY_SELECTOR, self.namespace, frozenset(self.selector.items()))
+        return [service for service in found if service.metadata.name != self.name]
+
+    @cached_property
+    def staying_pods(self) -> list[Pod]:
+        """The expected set without Pods that have run to their end or are shutting down."""
+        return [pod for pod in self.live_pods if pod.metadata.deletion_timestamp is None]
+
+    @cached_property
+    def vanished_pods(self) -> list[str]:
+        """Where no Pod is expected: names of those that slices still call ready, and that are gone."""
+        ready: list[EndpointView] = [] if self.pods else self.or_without(lambda: self.ready_endpoints, [])
+        return [view.pod for view in ready if view.pod and view.pod not in self.listed("pods")]
+
+    @cached_property
+    def empty_workloads(self) -> list[Template]:
+        """Workloads that the selector fits, where no Pod of them stays."""
+        if self.staying_pods or self.vanished_pods:
+            return []
+        return [template for template in self.matching_templates if template.kind not in ("Job", "CronJob", "Pod")]
+
+    @cached_property
+    def finds_nothing(self) -> bool:
+        """Whether the selector fits no Pod, and nothing that would make one."""
+        return not self.pods and not self.vanished_pods and not self.matching_templates
+
+    @cached_property
+    def other_releases(self) -> list[Release]:
+        """Ready versions of the selected application that the selector excludes, and that no Service selects."""
+        found: list[Release] = []
+        for key, pinned in self.selector.items():
+            if re.split(r"[./]", key)[-1].lower() not in VERSION_KEYS:
+                continue
+            others = {name: value for name, value in self.selector.items() if name != key}
+            for template in self.templates():
+                if not matches(others, template.labels) or template.labels.get(key, pinned) == pinned:
+                    continue
+                ready = sum(is_ready(pod) for pod in self.pods_of(template))
+                if ready and (template.kind, template.name) not in self.selected_by_others:
+                    found.append(Release(key, template, ready))
+        return found
 
     @cached_property
     def near_misses(self) -> list[NearMiss]:
@@ -431,7 +662,7 @@ class Case(View):
         return {
             (template.kind, template.name)
             for template in self.templates()
-            if any(matches(selector, template.labels) for selector in selectors)
+            if any(template.is_selected(selector) for selector in selectors)
         }
 
     @cached_property
@@ -488,6 +719,14 @@ class Case(View):
     def pod_states(self) -> dict[str, PodState]:
         """The state of each expected Pod that has not run to its end, by name."""
         return {pod.metadata.name: self.pod_state(pod) for pod in self.live_pods}
+
+    @cached_property
+    def environment_faults(self) -> dict[str, EnvironmentFault]:
+        """The expected Pods, by name, that cannot run because of the variables that Services give them."""
+        troubled = [pod for pod in self.live_pods if not is_untroubled(pod)]
+        services = self.listed("services") if troubled else {}
+        found = ((pod.metadata.name, fault_of(pod, services)) for pod in troubled)
+        return {name: fault for name, fault in found if fault}
 
     @cached_property
     def starting_pods(self) -> list[str]:
@@ -573,13 +812,16 @@ class Case(View):
     @cached_property
     def entries(self) -> list[Entry]:
         """The Ingresses and Routes of the namespace that lead to this Service. Routes of other namespaces may as well:
-        see ReferenceGrant; they are not looked for here."""
+        see ReferenceGrant; they are not looked for here. Routes that may not be listed count as none: the usual roles
+        for viewers leave them out."""
         found = []
         for resource, kind in ENTRY_RESOURCES.items():
             self.touched.add(resource)
-            index = ENTRIES_BY_SERVICE[resource]
-            for item in self.world.found(index, self.namespace, (self.namespace, self.name)):
-                found.append(Entry(kind, self.namespace, item.metadata.name, item))
+            leading = partial(
+                self.world.found, ENTRIES_BY_SERVICE[resource], self.namespace, (self.namespace, self.name)
+            )
+            items = leading() if resource == "ingresses" else self.or_without(leading, [])
+            found += [Entry(kind, self.namespace, item.metadata.name, item) for item in items]
         return found
 
     @property
@@ -646,11 +888,66 @@ class ClientCase(View):
         """Every Service that this workload names in its settings and commands."""
         return self.references_of(self.template)
 
+    @cached_property
+    def hosts(self) -> list[tuple[Setting, Host]]:
+        """Every host that it names, of the cluster or not, with where it does."""
+        return list(named_hosts(self.template, partial(self.config, self.namespace)))
+
     def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
         """Whether it names one of these Services; any namespace counts where none is given."""
         return any(
             reference.service in names and namespace in ("", reference.namespace) for reference in self.references
         )
+
+    @cached_property
+    def named(self) -> dict[tuple[str, str], list[Reference]]:
+        """The (namespace, name) of each Service that it surely names, with where it does."""
+        found: dict[tuple[str, str], list[Reference]] = defaultdict(list)
+        for reference in self.references:
+            if reference.certain:
+                found[reference.namespace, reference.service].append(reference)
+        return found
+
+    @cached_property
+    def absent(self) -> dict[tuple[str, str], list[Reference]]:
+        """Those of them that do not exist, and that nothing else answers."""
+        return {
+            (namespace, name): uses
+            for (namespace, name), uses in self.named.items()
+            if (services := self.services_of(namespace)) is not None
+            and name not in services
+            and not all(self._has_another_answer(use) for use in uses)
+        }
+
+    def services_of(self, namespace: str) -> Mapping[str, Service] | None:
+        """The Services of a namespace by name; None where they may not be read: then nothing is said about them."""
+        return self.or_without(lambda: self.listed("services", namespace), None)
+
+    def _has_another_answer(self, reference: Reference) -> bool:
+        """Whether something else than a Service of that name answers it, or may."""
+        labels = reference.host.rstrip(".").split(".")
+        config = self.template.spec.dns_config
+        if len(labels) < 3 and config and config.searches:
+            return True
+        if len(labels) == 2 and labels[1] in (self.services_of(self.namespace) or {}):
+            return True  # a Pod of a headless Service
+        if labels[0] in self.or_without(self.nodes, {}):
+            return True  # kube-proxy names the node of the control plane
+        asked = (self.world.lookups or {}).get(self.namespace)
+        answer = asked.answer(reference.host) if asked else None
+        return answer is not None and answer.answered
+
+    def askers_for(self, service: str) -> list[Peer]:
+        """Where this workload, or another that was read, names a Service of its own namespace, or Pods of this one."""
+        found = peers_of(self.template, service, partial(self.config, self.namespace))
+        for resource, kind in TEMPLATE_KINDS.items():
+            self.touched.add(resource)
+            for item in self.world.found_in_sight(MENTIONING[resource], service):
+                other = template_of(kind, item)
+                if other.subject != self.subject:
+                    read = partial(self.config, other.namespace)
+                    found += peers_of(other, service, read, owner=self.template.name)
+        return found
 
     @property
     def is_idle(self) -> bool:
@@ -743,6 +1040,13 @@ class EntryCase(View):
         """Every Service that it names, once for each port."""
         return backends_of(self.entry.owner)
 
+    @cached_property
+    def is_told_of_services(self) -> bool:
+        """Whether it leads to a Service of its own namespace that exists: what ails it is said of that Service."""
+        services = self.or_without(lambda: self.listed("services"), None)
+        here = [backend.name for backend in self.backends if backend.namespace == self.namespace]
+        return any(services is None or name in services for name in here)
+
     def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
         """Whether it leads to one of these Services; any namespace counts where none is given."""
         return any(backend.name in names and namespace in ("", backend.namespace) for backend in self.backends)
@@ -752,9 +1056,9 @@ def _version(pod: Pod) -> str:
     return (pod.metadata.labels or {}).get("pod-template-hash", "")
 
 
-def given_addresses(service: Service) -> list[str]:
-    """The addresses or names that a load balancer has been given for the Service."""
-    balancer = service.status.load_balancer if service.status else None
+def given_addresses(item: Service | Ingress) -> list[str]:
+    """The addresses or names that a load balancer, or an ingress controller, has been given for it."""
+    balancer = item.status.load_balancer if item.status else None
     return [item.ip or item.hostname or "" for item in (balancer.ingress if balancer else None) or []]
 
 

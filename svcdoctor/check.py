@@ -25,9 +25,9 @@ class Code(Struct, frozen=True):
 
 class Check(Struct, frozen=True):
     """`about` says what the question is asked of: each Service (Case), each workload that may call one (ClientCase),
-    each Ingress or Route (EntryCase), or the parts that all Services share (ClusterCase)."""
+    each Ingress or Route (EntryCase), or the parts that all Services share (ClusterCase). It may be several of them."""
 
     step: Step
     codes: Mapping[str, Code]
     reads: tuple[str, ...]
-    about: str = "service"  # "service" | "client" | "entry" | "cluster"
+    about: str = "service"  # words among: service client entry cluster

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from svcdoctor import probe
 from svcdoctor.case import ClusterCase
-from svcdoctor.diagnose import Outcome, Scope, Want, diagnose, kinds_read
+from svcdoctor.diagnose import CORE, Outcome, Scope, diagnose, kinds_read
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.lookup import Lookups, Vantage
@@ -24,24 +24,32 @@ from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import plural, printable
-from svcdoctor.world import EVERYWHERE, NotRead, World
+from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
-# What nearly every Service is judged by. Other kinds are read where something that was seen calls for them.
+# What every cluster is asked for sooner or later: an API that it does not have costs no request.
 AT_ONCE = (
-    "services",
-    "endpointslices",
-    "pods",
-    *WORKLOAD_RESOURCES,
-    "namespaces",
-    "nodes",
-    "events",
-    "configmaps",
-    "networkpolicies",
-    "ingresses",
+    *CORE,
+    "validatingwebhookconfigurations",
+    "mutatingwebhookconfigurations",
+    *(resource.name for resource in RESOURCES.values() if resource.optional),
+)
+# What DNS and kube-proxy are judged by, whatever the scope is.
+SHARED = ("services", "endpointslices", "pods", "deployments", "daemonsets", "configmaps")
+
+# Kinds that are asked for one after the other.
+TOGETHER = (
+    (*WORKLOAD_RESOURCES, "pods"),
+    (
+        "adminnetworkpolicies",
+        "baselineadminnetworkpolicies",
+        "clusternetworkpolicies",
+        "ciliumclusterwidenetworkpolicies",
+        "globalnetworkpolicies",
+    ),
 )
 
 J = TypeVar("J")
@@ -95,10 +103,11 @@ class _Reader:
         kinds = [kind for kind in kinds_read() if kind in AT_ONCE]
         where = "everywhere" if self.scope.namespace == EVERYWHERE else f"in {self.scope.namespace}"
         self.progress.doing(f"reading {len(kinds)} kinds {where}")
-        self.read(
-            (Want(kind, self.scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds),
-            first=True,
-        )
+        scope = self.scope.namespace
+        wants = [Want(kind, scope if kind in CORE and RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds]
+        if scope not in (EVERYWHERE, "kube-system"):
+            wants += [Want(kind, "kube-system") for kind in SHARED]
+        self.read(wants, first=True)
         self.read_narrower(kinds)
 
     def read_narrower(self, kinds: Iterable[str]) -> None:
@@ -168,9 +177,15 @@ class _Reader:
 
     def all_of(self, wants: Iterable[Want]) -> list[Want]:
         """What is wanted, and what goes with it: who asks for one kind of workload is about to ask for the others."""
-        kinds = (*WORKLOAD_RESOURCES, "pods")
-        more = {Want(kind, want.namespace) for want in wants if want.resource in kinds for kind in kinds}
-        untried = {want for want in more.union(wants) if not self.was_tried(want)}
+        wanted = set(wants)
+        more = {
+            Want(kind, want.namespace)
+            for want in wanted
+            for kinds in TOGETHER
+            if want.resource in kinds
+            for kind in kinds
+        }
+        untried = {want for want in more | wanted if not self.was_tried(want)}
         if self.scope.namespace != EVERYWHERE:
             return sorted(untried)
         # One list of all namespaces is cheaper than one of each; where it is forbidden each is asked for.

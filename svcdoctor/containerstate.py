@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 
+from svcdoctor.bindfailure import cannot_bind
 from svcdoctor.finding import Evidence, Remedy, Status
 from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, Probe
 from svcdoctor.podlook import STARTING_SECONDS, Look, PodState
-from svcdoctor.text import duration, listing, parse_time, plural, shorten
+from svcdoctor.text import duration, listing, parse_time, plural, shorten, utc_time
 
 FLAPPING_SECONDS = 600.0  # a restart longer ago than this is history
+BURST = 25  # events of one kind about one object that the kubelet sends before it leaves some out
 
 # --- before it starts --------------------------------------------------------------------------------------------
 
@@ -198,6 +200,41 @@ def flapping(look: Look) -> PodState | None:
     return None
 
 
+def losing_readiness(look: Look) -> PodState | None:
+    """Ready for now: a container whose readiness probe was passed at first, and has failed again and again since."""
+    for container in look.containers:
+        probe, started = container.readiness_probe, _started_at(look.statuses.get(container.name) or ContainerStatus())
+        event = look.said("Unhealthy", container=container.name, word="Readiness probe")
+        first, last = (parse_time(event.first_timestamp), parse_time(event.last_timestamp)) if event else (None, None)
+        if (
+            not probe
+            or not event
+            or not started
+            or not first
+            or not last
+            or look.since(event.last_timestamp) > FLAPPING_SECONDS
+        ):
+            continue
+        quiet = look.since(started) - look.since(event.first_timestamp) - probe.initial_delay_seconds
+        span = (last - first).total_seconds()
+        count = event.count or 1
+        # Failures that do not follow one another have successes between them. Of more, not all are reported.
+        again = 2 * probe.failure_threshold <= count < BURST and span > 2 * count * probe.period_seconds
+        if quiet < STARTING_SECONDS or not again:
+            continue
+        text = (
+            f"ready for now, but container {container.name} fails its readiness probe on and off: {probe_words(probe)}"
+        )
+        often = f"{count} times from {utc_time(event.first_timestamp)} to {utc_time(event.last_timestamp)}"
+        since = look.of_status(
+            "ready since", utc_time(look.condition("Ready").last_transition_time), "conditions[Ready]"
+        )
+        state = look.fails("pods-flapping", text, look.of_event(event), Evidence("failed", often, look.source), since)
+        remedies = (look.logs(container),)
+        return state._replace(ready=True, status=Status.WARN, remedies=remedies)
+    return None
+
+
 def _crash_unless_outlived(look: Look, container: Container, status: ContainerStatus) -> PodState | None:
     """A container that runs longer than it did before is judged by its probes, not by its past."""
     ended, started = last_end(status), _started_at(status)
@@ -212,6 +249,7 @@ def _crash(look: Look, container: Container, status: ContainerStatus, ended: Con
         _out_of_memory(look, container, ended, evidence)
         or _killed_by_probe(look, container, "startup", container.startup_probe, evidence)
         or _killed_by_probe(look, container, "liveness", container.liveness_probe, evidence)
+        or cannot_bind(look, container, ended, evidence)
         or _ends_by_itself(look, container, status, ended, evidence)
     )
     logs = look.logs(container, previous=_is_past(status))

@@ -136,7 +136,7 @@ class _Reader:
             args.append(self.tokens[self.next].text)
             self.next += 1
         body: tuple[Directive, ...] = ()
-        if self.at_brace("{") and not self.tokens[self.next].first:
+        if self.at_brace("{"):
             self.next += 1
             body = tuple(self.directives())
         return Directive(head.text, tuple(args), body, self.file, head.line)
@@ -160,6 +160,30 @@ def parse(text: str, files: Mapping[str, str] | None = None) -> list[ServerBlock
     importer = _Importer(snippets, files or {})
     blocks = [top for top in importer.expand(tops) if not top.name.startswith("(")]
     return [_server_block(block, importer) for block in blocks]
+
+
+def unclosed(text: str) -> int:
+    """The line of a brace or a quotation mark that is never closed; 0 where there is none."""
+    quoted = _unclosed_quote(text)
+    open_at: list[int] = []
+    for token in _tokens(text):
+        if token.is_brace("{"):
+            open_at.append(token.line)
+        elif token.is_brace("}") and open_at:
+            open_at.pop()
+    return quoted or next(iter(reversed(open_at)), 0)
+
+
+def _unclosed_quote(text: str) -> int:
+    position = 0
+    while match := _TOKEN.search(text, position):
+        between = text.find('"', position, match.start())
+        if between >= 0:
+            return text.count("\n", 0, between) + 1
+        is_comment = (match.group(2) or "").startswith("#")
+        end = text.find("\n", match.start()) if is_comment else match.end()
+        position = end if end >= 0 else len(text)
+    return 0
 
 
 class _Importer:

@@ -19,20 +19,19 @@ from msgspec.structs import replace
 from svcdoctor import __version__
 from svcdoctor.case import (
     ENTRY_RESOURCES,
-    SETTLING_SECONDS,
     Case,
     ClientCase,
     ClusterCase,
     Entry,
     EntryCase,
 )
-from svcdoctor.check import Check, Code
+from svcdoctor.check import Check
 from svcdoctor.checks import ALL
 from svcdoctor.finding import (
+    WORST_FIRST,
     ClientDiagnosis,
     ClusterDiagnosis,
     Diagnosis,
-    EndpointRow,
     Evidence,
     Finding,
     Gap,
@@ -41,10 +40,8 @@ from svcdoctor.finding import (
     Remedy,
     Role,
     ServiceDiagnosis,
-    Stage,
     Status,
     Step,
-    StepResult,
     Subject,
     Summary,
     Unreadable,
@@ -53,25 +50,34 @@ from svcdoctor.finding import (
     worst,
 )
 from svcdoctor.labels import Requirement
-from svcdoctor.objects import RESOURCES, EndpointPort, Service
-from svcdoctor.template import Template
-from svcdoctor.text import duration, listing, parse_time, printable
-from svcdoctor.world import EVERYWHERE, NotRead, World
+from svcdoctor.objects import RESOURCES, Service
+from svcdoctor.roles import on_whole_lists, ordered, settled
+from svcdoctor.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.text import listing, parse_time, printable
+from svcdoctor.trial import tried
+from svcdoctor.walk import endpoint_rows, headline, step_result, steps_shown
+from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
-CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
 # What the tool could not do: these stand beside any step and are never a cause.
 OWN_LIMITS = ("unknown-forbidden", "unknown-timeout", "unknown-settling", "unknown-no-probe-pod")
+# What nearly every Service is judged by. Other kinds are read where something that was seen calls for them, and that
+# they may not be read is said where it matters.
+CORE = (
+    "services",
+    "endpointslices",
+    "pods",
+    *WORKLOAD_RESOURCES,
+    "namespaces",
+    "nodes",
+    "events",
+    "configmaps",
+    "networkpolicies",
+    "ingresses",
+)
+MOST_EVIDENCE = 12  # of one finding about many callers
 RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
 Caller = Template | Entry
 T = TypeVar("T")
-WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
-
-
-class Want(NamedTuple):
-    """A list that a check asked for and nobody has tried to read."""
-
-    resource: str
-    namespace: str
 
 
 class Scope(NamedTuple):
@@ -121,7 +127,9 @@ def assemble(
 ) -> Diagnosis:
     """The report, of the parts that the functions below make."""
     missing, clients = _gathered(said)
-    denied = tuple(map(_printable_gap, sorted(world.gaps.values(), key=lambda gap: (gap.namespace, gap.resource))))
+    unseen = {finding.message for finding in (*cluster, *(item for entry in services for item in entry.findings))}
+    gaps = [gap for gap in world.gaps.values() if gap.resource in CORE or printable(_refusal(gap)) in unseen]
+    denied = tuple(map(_printable_gap, sorted(gaps, key=lambda gap: (gap.namespace, gap.resource))))
     statuses = [entry.status for entry in services]
     summary = Summary(
         services=len(statuses),
@@ -156,7 +164,7 @@ def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagno
 def diagnose_cluster(world: World, scope: Scope, wants: set[Want]) -> tuple[Finding, ...]:
     """What is wrong with the parts that all Services share."""
     case = ClusterCase(world)
-    return tuple(_ordered([*_asked(case, "cluster", wants, scope), *_unlisted(world, scope, case.subject)]))
+    return tuple(ordered([*_asked(case, "cluster", wants, scope), *_unlisted(world, scope, case.subject)]))
 
 
 def broken_parts(cluster: Iterable[Finding]) -> frozenset[str]:
@@ -172,8 +180,7 @@ def services_in(world: World, scope: Scope, wants: set[Want]) -> list[Service]:
         else:
             world.listed("services", scope.namespace)
     except NotRead as missing:
-        if missing.gap is None:
-            wants.add(Want(missing.resource, missing.namespace))
+        wants.update(missing.wants)
     found = world.held("services", scope.namespace)
     chosen = filter(scope.holds, found)
     return sorted(chosen, key=lambda service: (service.metadata.namespace, service.metadata.name))
@@ -243,7 +250,7 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
     findings: list[Finding] = []
     for module in ALL:
         check: Check = module.CHECK
-        if check.about == about:
+        if about in check.about.split():
             findings += (
                 _printable(replace(finding, step=check.step))
                 for finding in _run(module, case, wants)
@@ -264,17 +271,16 @@ def _run(module: ModuleType, case: Any, wants: set[Want]) -> Iterator[Finding]:
     try:
         yield from module.run(case)
     except NotRead as missing:
-        if missing.gap is None:
-            wants.add(Want(missing.resource, missing.namespace))
-            case.waits.add(module.CHECK.step)
-        else:
+        if missing.gap:
             yield could_not_read(case.subject, missing.gap)
+        else:
+            wants.update(missing.wants)
+            case.waits.add(module.CHECK.step)
 
 
 def could_not_read(subject: Subject, gap: Gap) -> Finding:
     """The finding that says which read was refused or failed, and the right that would allow it."""
     code = "unknown-forbidden" if gap.reason == "forbidden" else "unknown-timeout"
-    why = "forbidden" if gap.reason == "forbidden" else f"{gap.reason}: {gap.message}" if gap.message else gap.reason
     scope = f"-n {gap.namespace}" if gap.namespace else "-A"
     evidence = Evidence("needs", f"{gap.verb} {gap.resource}", f"API group {gap.group or 'core'}, {gap.where}")
     remedies = (
@@ -282,9 +288,12 @@ def could_not_read(subject: Subject, gap: Gap) -> Finding:
         if code == "unknown-forbidden"
         else ()
     )
-    return _printable(
-        unknown(code, subject, f"cannot {gap.verb} {gap.resource} {gap.where} ({why})", evidence, remedies=remedies)
-    )
+    return _printable(unknown(code, subject, _refusal(gap), evidence, remedies=remedies))
+
+
+def _refusal(gap: Gap) -> str:
+    why = "forbidden" if gap.reason == "forbidden" else f"{gap.reason}: {gap.message}" if gap.message else gap.reason
+    return f"cannot {gap.verb} {gap.resource} {gap.where} ({why})"
 
 
 def _printable(finding: Finding) -> Finding:
@@ -307,19 +316,27 @@ def _printable_gap(gap: Gap) -> Gap:
 
 
 def diagnose_service(
-    world: World, service: Service, scope: Scope, broken: Collection[str], wants: set[Want]
+    world: World,
+    service: Service,
+    scope: Scope,
+    broken: Collection[str],
+    wants: set[Want],
+    *,
+    try_remedies: bool = True,
 ) -> ServiceDiagnosis:
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
     said = [*_asked(case, "service", wants, scope), *_lost(case)]
-    findings = _ordered(_settled(case, _on_whole_lists(case, said)), broken)
+    findings = ordered(settled(case, on_whole_lists(case, said)), broken)
+    if try_remedies:
+        findings = _with_remedies_tried(case, findings, scope, broken, wants)
     # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
     own = [finding.status for finding in findings if finding.role is not Role.CONSEQUENCE or finding.because in broken]
     status = worst(own)
     if status in (Status.NOTE, Status.SKIP):
         status = Status.PASS
     cause = next((finding for finding in findings if finding.role is Role.CAUSE), None)
-    steps = tuple(_step(case, step, findings, wants) for step in _steps_shown(findings, case.waits))
+    steps = tuple(step_result(case, step, findings, wants) for step in steps_shown(findings, case.waits))
     return ServiceDiagnosis(
         namespace=printable(case.namespace),
         name=printable(case.name),
@@ -332,7 +349,7 @@ def diagnose_service(
         ),
         status=status,
         cause=cause.code if cause else None,
-        headline=_headline(findings, cause),
+        headline=headline(findings, cause),
         steps=steps,
         ports=tuple(
             PortRow(
@@ -344,9 +361,32 @@ def diagnose_service(
             )
             for port in case.ports
         ),
-        endpoints=tuple(_endpoint_rows(case, findings, wants)),
+        endpoints=tuple(endpoint_rows(case, findings, wants)),
         findings=tuple(findings),
     )
+
+
+def _with_remedies_tried(
+    case: Case, findings: list[Finding], scope: Scope, broken: Collection[str], wants: set[Want]
+) -> list[Finding]:
+    """The same, the cause with what its remedies lead to, and with the fault that fixing it would bring to light."""
+    cause = next((finding for finding in findings if finding.role is Role.CAUSE and finding.remedies), None)
+    if cause is None:
+        return findings
+
+    def judge(world: World, service: Service) -> ServiceDiagnosis | None:
+        missing: set[Want] = set()
+        then = diagnose_service(world, service, scope, broken, missing, try_remedies=False)
+        wants.update(missing)
+        return None if missing else then
+
+    trial = tried(case.world, case.service, cause, judge)
+    told = [trial.finding if finding is cause else finding for finding in findings]
+    exposed = trial.exposed
+    if exposed is None or exposed.code in {finding.code for finding in findings}:
+        return told
+    place = sum(finding.role in (Role.CAUSE, Role.ALSO) for finding in told)
+    return [*told[:place], replace(exposed, role=Role.ALSO), *told[place:]]
 
 
 def _lost(case: Case) -> Iterator[Finding]:
@@ -365,225 +405,6 @@ def _moment(value: str | None) -> str | None:
 
 def _shown(value: int | str | None) -> int | str | None:
     return printable(value) if isinstance(value, str) else value
-
-
-def _on_whole_lists(case: Case, findings: list[Finding]) -> list[Finding]:
-    """Without the faults that an object of the namespace might disprove which could not be decoded."""
-    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in case.touched]
-    if not odd:
-        return findings
-    lost = f"{odd[0].resource} {odd[0].name} could not be decoded"
-    return [
-        replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=f"{lost}; so far: {finding.message}")
-        if finding.is_fault and _code(finding).stage <= Stage.PORTS_PRESENT
-        else finding
-        for finding in findings
-    ]
-
-
-def _settled(case: Case, findings: list[Finding]) -> list[Finding]:
-    """Faults of a Service younger than 30 s are held back, where a controller may still be at work."""
-    if not case.is_settling:
-        return _without_early_symptoms(findings)
-    kept: list[Finding] = []
-    held: dict[Step, Finding] = {}
-    for finding in findings:
-        code = CODES.get(finding.code or "")
-        if finding.is_fault and code and code.settles:
-            young = f"created {duration(case.age(case.service))} ago, judged after {SETTLING_SECONDS:.0f}s"
-            message = f"{young}; so far: {finding.message}"
-            held.setdefault(
-                finding.step,
-                replace(finding, status=Status.UNKNOWN, code="unknown-settling", message=message, remedies=()),
-            )
-        else:
-            kept.append(finding)
-    return kept + list(held.values())
-
-
-def _without_early_symptoms(findings: list[Finding]) -> list[Finding]:
-    """A symptom that only settling Pods explain is not a fault yet."""
-    settling = [finding for finding in findings if finding.code == "unknown-settling" and finding.step in WALK[:3]]
-    explained = any(finding.is_fault and not _code(finding).symptom and _reaches_pods(finding) for finding in findings)
-    if not settling or explained:
-        return findings
-    return [
-        replace(finding, status=Status.UNKNOWN, code="unknown-settling", remedies=())
-        if finding.is_fault and _code(finding).symptom
-        else finding
-        for finding in findings
-    ]
-
-
-def _reaches_pods(finding: Finding) -> bool:
-    return _code(finding).stage <= Stage.PODS_READY
-
-
-def _ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding]:
-    """Roles given, worst first: the cause, then what is independent of it, then what follows from it, then the rest.
-
-    `broken` are the codes of shared parts that failed: what they explain is theirs, not the Service's.
-    """
-    faults = [finding for finding in findings if finding.is_fault and finding.code]
-    codes = {finding.code for finding in faults}
-    explained = codes | set(broken)
-    own = [finding for finding in faults if finding.because not in explained]
-    roots = [finding for finding in own if not _code(finding).symptom] or own
-    cause = min(roots, key=_precedence, default=None)
-    ordered: list[Finding] = []
-    for finding in findings:
-        if finding is cause:
-            ordered.append(replace(finding, role=Role.CAUSE))
-        elif finding.because in explained:
-            ordered.append(replace(finding, role=Role.CONSEQUENCE))
-        elif not finding.is_fault or not finding.code:
-            ordered.append(replace(finding, because=None))
-        elif cause and _code(finding).symptom and _code(cause).stage <= _code(finding).stage:
-            ordered.append(replace(finding, role=Role.CONSEQUENCE, because=cause.code))
-        else:
-            ordered.append(replace(finding, role=Role.ALSO, because=None))
-    places = [Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None]
-    return sorted(
-        ordered,
-        key=lambda finding: (
-            places.index(finding.role),
-            _precedence(finding) if finding.is_fault else (9, 0),
-            list(Step).index(finding.step),
-        ),
-    )
-
-
-def _code(finding: Finding) -> Code:
-    return CODES[finding.code or ""]
-
-
-def _precedence(finding: Finding) -> tuple[int, int]:
-    """Faults that stop traffic before those that hurt it; of equals, the first on the request's path."""
-    return (
-        0 if finding.status is Status.FAIL else 1,
-        CODES[finding.code].stage if finding.code in CODES else Stage.APPLICATION,
-    )
-
-
-def _steps_shown(findings: list[Finding], waits: Collection[Step]) -> list[Step]:
-    """The walk, as far as nothing is left to read for it."""
-    later = [step for step in Step if step not in WALK and any(finding.step is step for finding in findings)]
-    shown = [*WALK, *later]
-    return shown[: next((index for index, step in enumerate(shown) if step in waits), len(shown))]
-
-
-def _step(case: Case, step: Step, findings: list[Finding], wants: set[Want]) -> StepResult:
-    own = [finding for finding in findings if finding.step is step]
-    status = worst([finding.status for finding in own])
-    speaking = [finding for finding in own if finding.status is status]
-    # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
-    symptom = next((finding for finding in speaking if finding.code in CODES and _code(finding).symptom), None)
-    speaker = symptom or (speaking[0] if speaking else None)
-    return StepResult(step, status, speaker.message if speaker else "does not apply", _command(case, step, wants))
-
-
-def _command(case: Case, step: Step, wants: set[Want]) -> str:
-    """The line that shows a step to a person; it may ask for more, as a check does."""
-    try:
-        return printable(COMMANDS[step](case))
-    except NotRead as missing:
-        if missing.gap is None:
-            wants.add(Want(missing.resource, missing.namespace))
-        return ""
-
-
-def _headline(findings: list[Finding], cause: Finding | None) -> str:
-    """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good."""
-    faults = [finding for finding in findings if finding.is_fault]
-    symptom = next((finding for finding in faults if finding.code and _code(finding).symptom), None)
-    speaker = symptom or cause or next((finding for finding in findings if finding.status is Status.UNKNOWN), None)
-    if speaker:
-        return speaker.message
-    good = [finding for finding in findings if finding.status is Status.PASS]
-    return next(
-        (finding.message for finding in good if finding.step is Step.ENDPOINTS), good[0].message if good else ""
-    )
-
-
-def _endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iterator[EndpointRow]:
-    blamed = {
-        pod: finding
-        for finding in reversed(findings)
-        if finding.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
-        for pod in finding.pods
-    }
-    try:
-        views = case.endpoints
-    except NotRead:
-        return  # the endpoints step says so
-    shown: set[str] = set()
-    for view in views:
-        shown.add(view.pod)
-        finding = blamed.get(view.pod)
-        good = view.ready and finding is None
-        status = Status.PASS if good else finding.status if finding else Status.FAIL
-        why = finding.message if finding else "" if view.ready else "terminating" if view.terminating else "not ready"
-        for port in view.ports or [EndpointPort()]:
-            yield EndpointRow(
-                printable(view.address),
-                port.port,
-                printable(port.name or ""),
-                printable(view.endpoint.node_name or ""),
-                printable(view.pod),
-                view.ready,
-                view.serving,
-                view.terminating,
-                status,
-                why,
-            )
-    try:
-        absent = [pod for pod in case.live_pods if pod.metadata.name not in shown]
-    except NotRead:
-        return
-    for pod in absent:
-        finding = blamed.get(pod.metadata.name)
-        why = finding.message if finding else "not in any EndpointSlice"
-        status = finding.status if finding else Status.UNKNOWN
-        yield EndpointRow(
-            printable(pod.status.pod_ip or ""),
-            None,
-            "",
-            printable(pod.spec.node_name or ""),
-            printable(pod.metadata.name),
-            False,
-            False,
-            pod.metadata.deletion_timestamp is not None,
-            status,
-            why,
-        )
-
-
-def _labels_command(case: Case) -> str:
-    selector = ",".join(f"{key}={value}" for key, value in case.selector.items())
-    return f"kubectl -n {case.namespace} get pods --show-labels" + (f" -l {selector}" if selector else "")
-
-
-COMMANDS: dict[Step, Callable[[Case], str]] = {
-    Step.SERVICE: lambda case: f"kubectl -n {case.namespace} get svc {case.name} -o wide",
-    Step.ENDPOINTS: lambda case: (
-        f"kubectl -n {case.namespace} get endpointslices -l kubernetes.io/service-name={case.name} -o yaml"
-    ),
-    Step.LABELS: _labels_command,
-    Step.DESCRIBE: lambda case: f"kubectl -n {case.namespace} describe svc {case.name}",
-    Step.DNS: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nslookup {case.fqdn}",
-    Step.CONNECT: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nc -zv {case.name} {_port(case)}",
-    Step.ENTRY: lambda case: f"kubectl -n {case.namespace} get svc {case.name} -o jsonpath='{{.status.loadBalancer}}'",
-    Step.CALLERS: lambda case: f"kubectl -n {case.namespace} get pods -o yaml | grep -n {case.name}",
-}
-
-
-def _port(case: Case) -> int:
-    return case.ports[0].port if case.ports else 80
-
-
-def _vantage(case: Case) -> str:
-    answers = case.dns
-    return answers.vantage.pod if answers and answers.vantage and answers.vantage.pod else "POD"
 
 
 # --- callers -----------------------------------------------------------------------------------------------------
@@ -612,11 +433,12 @@ def _gathered(
             else:
                 clients.setdefault((subject.namespace, subject.kind, subject.name), []).append(finding)
     names = tuple(
-        MissingName(namespace, name, tuple(_ordered(_merged(group))))
+        MissingName(namespace, name, tuple(ordered(_merged(group))))
         for (namespace, name), group in sorted(missing.items())
     )
     workloads = tuple(
-        ClientDiagnosis(namespace, kind, name, tuple(_ordered(group)))
+        # What a policy does to all the Pods that it selects is said once.
+        ClientDiagnosis(namespace, kind, name, tuple(ordered(_merged(group) if kind == "NetworkPolicy" else group)))
         for (namespace, kind, name), group in sorted(clients.items())
         if any(finding.status not in (Status.PASS, Status.SKIP) for finding in group)
     )
@@ -628,22 +450,23 @@ def _calls(case: ClientCase | EntryCase, scope: Scope, wants: set[Want]) -> bool
     try:
         return case.calls(scope.namespace, scope.names)
     except NotRead as missing:
-        if missing.gap is None:
-            wants.add(Want(missing.resource, missing.namespace))
+        wants.update(missing.wants)
         return False
 
 
 def _merged(group: list[Finding]) -> list[Finding]:
     """Several callers of one missing name are one finding with the evidence of each."""
     first: dict[str | None, Finding] = {}
-    for finding in group:
+    for finding in sorted(group, key=lambda one: WORST_FIRST.index(one.status)):
         known = first.get(finding.code)
+        if known and known.status is not finding.status:
+            continue
         evidence = (
             (*known.evidence, *(item for item in finding.evidence if item not in known.evidence))
             if known
             else finding.evidence
         )
-        first[finding.code] = replace(known or finding, evidence=evidence)
+        first[finding.code] = replace(known or finding, evidence=evidence[:MOST_EVIDENCE])
     return list(first.values())
 
 
@@ -675,8 +498,7 @@ def _or_wanted(question: Callable[[], Sequence[T]], wants: set[Want]) -> Sequenc
     try:
         return question()
     except NotRead as missing:
-        if missing.gap is None:
-            wants.add(Want(missing.resource, missing.namespace))
+        wants.update(missing.wants)
         return []
 
 

@@ -42,6 +42,9 @@ class Step(StrEnum):
     CALLERS = "callers"
 
 
+WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
+
+
 class Stage(IntEnum):
     """Where on a request's path a fault sits: of several, the one that comes first here is the cause."""
 
@@ -95,7 +98,8 @@ class Remedy(Struct, frozen=True, rename="camel"):
     do: str  # a verb phrase
     command: str = ""
     changes_cluster: bool = True
-    verified: bool = False
+    verified: bool = False  # tried on the objects in memory: the fault is gone then
+    then: str = ""  # what a verified one leads to: `pass`, `unknown`, or the code of what comes next
 
 
 class Finding(Struct, frozen=True, rename="camel"):

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
 from svcdoctor.collect import AT_ONCE
-from svcdoctor.diagnose import Scope, diagnose, keeping, kinds_read
+from svcdoctor.diagnose import CORE, Scope, diagnose, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.kube import Cluster, Event, Skipped
@@ -296,7 +296,8 @@ class Live:
         middle = [kind for kind in kinds if kind not in FIRST + LAST]
         ordered = [kind for kind in FIRST if kind in kinds] + middle + [kind for kind in LAST if kind in kinds]
         for kind in ordered:
-            self._open(kind, self._scope.namespace if RESOURCES[kind].namespaced else EVERYWHERE)
+            narrow = kind in CORE and RESOURCES[kind].namespaced
+            self._open(kind, self._scope.namespace if narrow else EVERYWHERE)
 
     def _open(self, resource: str, namespace: str) -> None:
         if (resource, namespace) in self._streams:

@@ -9,30 +9,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from svcdoctor.callers import LONGEST_SETTING
+from svcdoctor.configfile import LONGEST_FILE
 from svcdoctor.objects import ConfigMap, Container, PodSpec
+from svcdoctor.settings import containers_of
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?")
 
 
 def words_of(spec: PodSpec) -> set[str]:
     """Every word in the environment, commands and probes of a Pod's containers."""
-    return _words(text for container in _containers(spec) for text in _texts(container))
+    return _words(text for container in containers_of(spec) for text in _texts(container))
 
 
 def words_in(config: ConfigMap) -> set[str]:
     return _words((config.data or {}).values())
-
-
-def configs_of(spec: PodSpec) -> set[str]:
-    """The names of the ConfigMaps that its containers take settings from."""
-    entries = (entry for container in _containers(spec) for entry in container.env or ())
-    selected = (entry.value_from.config_map_key_ref for entry in entries if entry.value_from)
-    return {selector.name for selector in selected if selector}
-
-
-def _containers(spec: PodSpec) -> list[Container]:
-    return [*(spec.init_containers or ()), *(spec.containers or ())]
 
 
 def _texts(container: Container) -> Iterator[str]:
@@ -42,9 +32,7 @@ def _texts(container: Container) -> Iterator[str]:
     for probe in (container.readiness_probe, container.liveness_probe, container.startup_probe):
         if probe and probe.exec:
             yield from probe.exec.command or ()
-        if probe and probe.http_get and probe.http_get.host:
-            yield probe.http_get.host
 
 
 def _words(texts: Iterable[str]) -> set[str]:
-    return {word for text in texts if len(text) <= LONGEST_SETTING for word in _LABEL.findall(text)}
+    return {word for text in texts if len(text) <= LONGEST_FILE for word in _LABEL.findall(text)}

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from svcdoctor.objects import PodSpec, ServicePort
 from svcdoctor.reconcile import target_port
 from svcdoctor.template import Template, matches
-from svcdoctor.text import edit_distance
+from svcdoctor.text import edit_distance, plural
 
 # Keys that say which application this is. Others (version, tier, environment, release) only tell its variants apart.
 IDENTITY_KEYS = frozenset(
@@ -58,8 +58,13 @@ class Difference(NamedTuple):
     found: str
 
     @property
+    def slip(self) -> str:
+        """In what two spellings of one value differ: `two letters swapped`; "" for two different values."""
+        return slip(self.wanted, self.found) if self.found_key == self.key else ""
+
+    @property
     def is_misspelt(self) -> bool:
-        return self.found_key == self.key and misspelt(self.wanted, self.found)
+        return bool(self.slip)
 
     @property
     def is_renamed(self) -> bool:
@@ -224,16 +229,26 @@ def _words(name: str) -> set[str]:
 
 
 def misspelt(wanted: str, found: str) -> bool:
-    """Whether two different values are one word by a slip: case, separators, plural, or a letter or two.
+    """Whether two different values are one word by a slip."""
+    return bool(slip(wanted, found))
+
+
+def slip(wanted: str, found: str) -> str:
+    """How one value became the other: by case, separators, plural, or a letter or two; "" where they are two words.
 
     Digits must agree: `v1` and `v2` are two things, not one misspelt.
     """
     if wanted == found or re.findall(r"\d+", wanted) != re.findall(r"\d+", found):
-        return False
+        return ""
+    if wanted.lower() == found.lower():
+        return "upper and lower case"
     left, right = (re.sub(r"[-_.\s]", "", value.lower()) for value in (wanted, found))
-    if left == right or left + "s" == right or right + "s" == left:
-        return True
+    if left == right:
+        return "separators"
+    if left + "s" == right or right + "s" == left:
+        return "singular and plural"
     shorter = min(len(left), len(right))
     distance = edit_distance(left, right)
-    swapped = distance == 2 and sorted(left) == sorted(right) and shorter >= 4
-    return swapped or distance <= (2 if shorter >= 6 else 1 if shorter >= 4 else 0)
+    if distance == 2 and sorted(left) == sorted(right) and shorter >= 4:
+        return "two letters swapped"
+    return plural(distance, "letter") if distance <= (2 if shorter >= 6 else 1 if shorter >= 4 else 0) else ""

@@ -86,6 +86,7 @@ class ServiceSpec(Object, frozen=True):
     external_ips: list[str] | None = field(default=None, name="externalIPs")
     external_name: str | None = None
     external_traffic_policy: str | None = None
+    health_check_node_port: int = 0
     internal_traffic_policy: str | None = None
     session_affinity: str | None = None
     ip_families: list[str] | None = None
@@ -98,10 +99,17 @@ class ServiceSpec(Object, frozen=True):
     traffic_distribution: str | None = None
 
 
+class LoadBalancerPortStatus(Object, frozen=True):
+    port: int = 0
+    protocol: str = "TCP"
+    error: str | None = None
+
+
 class LoadBalancerIngress(Object, frozen=True):
     ip: str | None = None
     hostname: str | None = None
     ip_mode: str | None = None
+    ports: list[LoadBalancerPortStatus] | None = None
 
 
 class LoadBalancerStatus(Object, frozen=True):
@@ -135,6 +143,17 @@ class ObjectReference(Object, frozen=True):
     field_path: str | None = None
 
 
+class EndpointHint(Object, frozen=True):
+    name: str = ""
+
+
+class EndpointHints(Object, frozen=True):
+    """The zones, and since v1.34 the nodes, whose clients are to be led to this endpoint (KEP-2433, KEP-3015)."""
+
+    for_zones: list[EndpointHint] | None = None
+    for_nodes: list[EndpointHint] | None = None
+
+
 class Endpoint(Object, frozen=True):
     addresses: list[str] | None = None
     conditions: EndpointConditions | None = None
@@ -142,6 +161,7 @@ class Endpoint(Object, frozen=True):
     node_name: str | None = None
     target_ref: ObjectReference | None = None
     zone: str | None = None
+    hints: EndpointHints | None = None
 
 
 class EndpointPort(Object, frozen=True):
@@ -197,6 +217,21 @@ class EnvVar(Object, frozen=True):
     value_from: EnvVarSource | None = None
 
 
+class LocalReference(Object, frozen=True):
+    """An object of the same namespace, by its name."""
+
+    name: str = ""
+    optional: bool | None = None
+
+
+class EnvFromSource(Object, frozen=True):
+    """Every key of a ConfigMap or Secret as a variable, with the prefix before its name."""
+
+    prefix: str = ""
+    config_map_ref: LocalReference | None = None
+    secret_ref: LocalReference | None = None
+
+
 class HTTPGetAction(Object, frozen=True):
     path: str | None = None
     port: int | str = 0
@@ -206,6 +241,7 @@ class HTTPGetAction(Object, frozen=True):
 
 class TCPSocketAction(Object, frozen=True):
     port: int | str = 0
+    host: str | None = None
 
 
 class GRPCAction(Object, frozen=True):
@@ -241,18 +277,54 @@ class ResourceRequirements(Object, frozen=True):
     limits: dict[str, str | int | float] | None = None
 
 
+class Capabilities(Object, frozen=True):
+    add: list[str] | None = None
+    drop: list[str] | None = None
+
+
+class Sysctl(Object, frozen=True):
+    name: str = ""
+    value: str = ""
+
+
+class SecurityContext(Object, frozen=True):
+    """A container's, or a Pod's: the fields they share by name, and those of one of them."""
+
+    run_as_user: int | None = None
+    run_as_non_root: bool | None = None
+    privileged: bool | None = None
+    capabilities: Capabilities | None = None
+    sysctls: list[Sysctl] | None = None
+
+
+class SleepAction(Object, frozen=True):
+    seconds: int = 0
+
+
+class LifecycleHandler(Object, frozen=True):
+    exec: ExecAction | None = None
+    sleep: SleepAction | None = None
+
+
+class Lifecycle(Object, frozen=True):
+    pre_stop: LifecycleHandler | None = None
+
+
 class Container(Object, frozen=True):
     name: str = ""
     image: str = ""
     command: list[str] | None = None
     args: list[str] | None = None
     env: list[EnvVar] | None = None
+    env_from: list[EnvFromSource] | None = None
     ports: list[ContainerPort] | None = None
     readiness_probe: Probe | None = None
     liveness_probe: Probe | None = None
     startup_probe: Probe | None = None
     restart_policy: str | None = None
     resources: ResourceRequirements | None = None
+    lifecycle: Lifecycle | None = None
+    security_context: SecurityContext | None = None
 
 
 class PodDNSConfigOption(Object, frozen=True):
@@ -279,8 +351,36 @@ class PersistentVolumeClaimSource(Object, frozen=True):
     claim_name: str = ""
 
 
+class HostPathVolumeSource(Object, frozen=True):
+    path: str = ""
+
+
+class KeyToPath(Object, frozen=True):
+    key: str = ""
+    path: str = ""
+
+
+class ConfigMapVolumeSource(Object, frozen=True):
+    """Every key as a file, or those in `items`."""
+
+    name: str = ""
+    items: list[KeyToPath] | None = None
+    optional: bool | None = None
+
+
+class VolumeProjection(Object, frozen=True):
+    config_map: ConfigMapVolumeSource | None = None
+
+
+class ProjectedVolumeSource(Object, frozen=True):
+    sources: list[VolumeProjection] | None = None
+
+
 class Volume(Object, frozen=True):
     name: str = ""
+    config_map: ConfigMapVolumeSource | None = None
+    projected: ProjectedVolumeSource | None = None
+    host_path: HostPathVolumeSource | None = None
     persistent_volume_claim: PersistentVolumeClaimSource | None = None
 
 
@@ -291,15 +391,18 @@ class PodSpec(Object, frozen=True):
     host_network: bool = False
     restart_policy: str = "Always"
     dns_policy: str = "ClusterFirst"
+    enable_service_links: bool | None = None
     dns_config: PodDNSConfig | None = None
     host_aliases: list[HostAlias] | None = None
     readiness_gates: list[ReadinessGate] | None = None
     hostname: str | None = None
     subdomain: str | None = None
     termination_grace_period_seconds: int | None = None
+    security_context: SecurityContext | None = None
     node_selector: dict[str, str] | None = None
     scheduler_name: str | None = None
     volumes: list[Volume] | None = None
+    service_account_name: str | None = None
 
 
 class ContainerStateWaiting(Object, frozen=True):
@@ -367,6 +470,18 @@ class PodTemplateSpec(Object, frozen=True):
     spec: PodSpec = field(default_factory=PodSpec)
 
 
+class RollingUpdate(Object, frozen=True):
+    """Numbers of Pods, or percentages of them as text."""
+
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+
+
+class DeploymentStrategy(Object, frozen=True):
+    type: str = "RollingUpdate"
+    rolling_update: RollingUpdate | None = None
+
+
 class WorkloadSpec(Object, frozen=True):
     """The spec of a Deployment, ReplicaSet, StatefulSet, DaemonSet or Job: the fields they share by name."""
 
@@ -377,6 +492,7 @@ class WorkloadSpec(Object, frozen=True):
     paused: bool = False
     progress_deadline_seconds: int | None = None
     pod_management_policy: str | None = None
+    strategy: DeploymentStrategy | None = None
 
 
 class WorkloadStatus(Object, frozen=True):
@@ -387,6 +503,7 @@ class WorkloadStatus(Object, frozen=True):
     available_replicas: int | None = None
     desired_number_scheduled: int | None = None
     number_ready: int | None = None
+    updated_number_scheduled: int | None = None
     conditions: list[Condition] | None = None
 
 
@@ -403,6 +520,7 @@ class JobTemplateSpec(Object, frozen=True):
 
 
 class CronJobSpec(Object, frozen=True):
+    suspend: bool = False
     job_template: JobTemplateSpec = field(default_factory=JobTemplateSpec)
 
 
@@ -414,8 +532,14 @@ class CronJob(Object, frozen=True):
 # --- around them -------------------------------------------------------------------------------------------------
 
 
+class NamespaceStatus(Object, frozen=True):
+    phase: str = ""
+    conditions: list[Condition] | None = None
+
+
 class Namespace(Object, frozen=True):
     metadata: Metadata
+    status: NamespaceStatus = field(default_factory=NamespaceStatus)
 
 
 class NodeAddress(Object, frozen=True):
@@ -434,9 +558,15 @@ class NodeSpec(Object, frozen=True):
     unschedulable: bool = False
     taints: list[Taint] | None = None
     pod_cidrs: list[str] | None = field(default=None, name="podCIDRs")
+    provider_id: str | None = field(default=None, name="providerID")
+
+
+class NodeSystemInfo(Object, frozen=True):
+    container_runtime_version: str = ""  # containerd://2.1.3
 
 
 class NodeStatus(Object, frozen=True):
+    node_info: NodeSystemInfo | None = None
     conditions: list[Condition] | None = None
     addresses: list[NodeAddress] | None = None
 
@@ -918,6 +1048,9 @@ RESOURCES: dict[str, Resource] = {
                 ("destinationrules", "DestinationRule", "networking.istio.io", "v1", True),
                 ("virtualservices", "VirtualService", "networking.istio.io", "v1", True),
                 ("sidecars", "Sidecar", "networking.istio.io", "v1", True),
+                ("applications", "Application", "argoproj.io", "v1alpha1", True),
+                ("kustomizations", "Kustomization", "kustomize.toolkit.fluxcd.io", "v1", True),
+                ("helmreleases", "HelmRelease", "helm.toolkit.fluxcd.io", "v2", True),
                 ("servicemonitors", "ServiceMonitor", "monitoring.coreos.com", "v1", True),
                 ("adminnetworkpolicies", "AdminNetworkPolicy", POLICY_API, "v1alpha1", False),
                 ("baselineadminnetworkpolicies", "BaselineAdminNetworkPolicy", POLICY_API, "v1alpha1", False),

@@ -13,6 +13,7 @@ from svcdoctor.containerstate import (
     init_not_done,
     is_begun,
     last_end,
+    losing_readiness,
     missing_object,
     not_created,
     probe_fails,
@@ -21,11 +22,12 @@ from svcdoctor.finding import Evidence, Remedy, Status
 from svcdoctor.objects import Event, Node, Pod
 from svcdoctor.podlook import STARTING_SECONDS, Look, PodState
 from svcdoctor.reconcile import is_ready, pod_addresses
-from svcdoctor.text import listing, selector_text, shorten
+from svcdoctor.text import listing, parse_time, quoted_json, selector_text, shorten
 
 __all__ = ["PodState", "is_untroubled", "judge"]
 
 PULLING_SECONDS = 600.0  # the kubelet gives no sign while an image is on its way; a large one takes minutes
+LATE_SECONDS = 60.0
 _OF_VOLUMES = re.compile("persistentvolumeclaim|volume node affinity|persistent volume", re.IGNORECASE)
 
 
@@ -37,7 +39,9 @@ def judge(pod: Pod, events: Sequence[Event], node: Node | None, now: datetime, s
     if pod.status.phase in ("Succeeded", "Failed"):
         return _finished(look)
     if is_ready(pod):
-        return _node_lost(look) or flapping(look) or PodState(True, Status.PASS, None, "ready")
+        return (
+            _node_lost(look) or flapping(look) or losing_readiness(look) or PodState(True, Status.PASS, None, "ready")
+        )
     state = next((state for question in _QUESTIONS if (state := question(look))), None) or _unexplained(look)
     if state.status is Status.FAIL and look.age < STARTING_SECONDS:
         return look.starts(state.message)
@@ -46,7 +50,21 @@ def judge(pod: Pod, events: Sequence[Event], node: Node | None, now: datetime, s
 
 def is_untroubled(pod: Pod) -> bool:
     """Whether the Pod's own status says that it is ready and stays so; then only its node can say otherwise."""
-    return is_ready(pod) and not any(status.restart_count for status in pod.status.container_statuses or ())
+    statuses = pod.status.container_statuses or ()
+    return is_ready(pod) and not any(status.restart_count for status in statuses) and not _became_ready_late(pod)
+
+
+def _became_ready_late(pod: Pod) -> bool:
+    """Whether it turned ready long after its containers had started: slow to start, or ready not for the first time."""
+    turned = parse_time(
+        next((item.last_transition_time for item in pod.status.conditions or () if item.type == "Ready"), None)
+    )
+    starts = [
+        started
+        for status in pod.status.container_statuses or ()
+        if status.state and status.state.running and (started := parse_time(status.state.running.started_at))
+    ]
+    return turned is not None and bool(starts) and (turned - max(starts)).total_seconds() > LATE_SECONDS
 
 
 def _node_lost(look: Look) -> PodState | None:
@@ -128,8 +146,44 @@ def _not_scheduled(look: Look) -> PodState | None:
         words = _scheduler_words(scheduled.message)
         text = f"no node fits: {words.partition(' nodes are available: ')[2] or words}"
         evidence = [look.of_status("scheduler", words, "conditions PodScheduled"), *_asked_of_nodes(look)]
+        if "have free ports" in words:
+            return _port_of_node_taken(look, evidence)
     tally = look.lasting(scheduled.last_transition_time)
-    return look.fails("pods-pending-unschedulable", text, *evidence, remedies=(look.describe(),), tally=tally)
+    remedies = (*_any_node(look), look.describe())
+    return look.fails("pods-pending-unschedulable", text, *evidence, remedies=remedies, tally=tally)
+
+
+def _any_node(look: Look) -> tuple[Remedy, ...]:
+    """The patch that drops a nodeSelector, where it is what no node meets."""
+    if not (look.owner and look.pod.spec.node_selector):
+        return ()
+    if "affinity/selector" not in (look.condition("PodScheduled").message or ""):
+        return ()
+    operations = quoted_json([{"op": "remove", "path": "/spec/template/spec/nodeSelector"}])
+    command = look.kubectl(f"patch {look.owner} --type=json -p {operations}")
+    return (Remedy("let it run on any node, or give a node that label", command),)
+
+
+def _port_of_node_taken(look: Look, evidence: list[Evidence]) -> PodState:
+    """Ports of the host are taken one Pod a node, by hostPort or by the host network."""
+    spec = look.pod.spec
+    wanted = {port.host_port for container in look.containers for port in container.ports or () if port.host_port}
+    numbers = listing([str(number) for number in sorted(wanted)]) or "it asks for"
+    text = f"no node that it may run on has port {numbers} free"
+    field = "hostNetwork" if spec.host_network else "containers[].ports[].hostPort"
+    shown = Evidence("asks for", f"port {numbers} of its node", f"{look.source} .spec.{field}")
+    drops = [
+        {"op": "remove", "path": f"/spec/template/spec/containers/{place}/ports/{index}/hostPort"}
+        for place, container in enumerate(look.containers)
+        for index, port in enumerate(container.ports or ())
+        if port.host_port
+    ]
+    remedies = [look.describe()]
+    if look.owner and drops and not spec.host_network:
+        command = look.kubectl(f"patch {look.owner} --type=json -p {quoted_json(drops)}")
+        remedies.insert(0, Remedy("take no port of the node: the Service needs none", command))
+    tally = look.lasting(look.condition("PodScheduled").last_transition_time)
+    return look.fails("port-hostport-conflict", text, *evidence, shown, remedies=tuple(remedies), tally=tally)
 
 
 def _asked_of_nodes(look: Look) -> list[Evidence]:
@@ -169,13 +223,35 @@ def _gate_shut(look: Look) -> PodState | None:
     return look.fails("pods-readiness-gate", text, *evidence, remedies=(look.describe(),), tally=tally)
 
 
+# Reasons of Pods that a node put an end to, or did not take although the scheduler had chosen it.
+_ENDED_BY_NODE = ("Evicted", "Preempting", "Terminated", "NodeShutdown", "Shutdown", "NodeLost")
+_REFUSED_BY_NODE = ("NodeAffinity", "NodeName", "UnexpectedAdmissionError", "NodePorts")
+
+
 def _finished(look: Look) -> PodState:
     status = look.pod.status
+    reason = status.reason or ""
+    words = look.of_status("reason", f"{reason}: {shorten(status.message or 'no message', 300)}", "reason")
+    if reason in _ENDED_BY_NODE:
+        how = "evicted by its node" if reason == "Evicted" else f"ended by its node ({reason})"
+        text = f"{how}: {shorten((status.message or 'no message').partition('. ')[0], 160).strip(' .')}"
+        return PodState(False, Status.SKIP, "pods-evicted", text, (words, *_pressure(look)))
+    if reason in _REFUSED_BY_NODE or reason.startswith("OutOf"):
+        code = "port-hostport-conflict" if reason == "NodePorts" else "pods-pending-unschedulable"
+        return PodState(False, Status.SKIP, code, f"refused by its node ({reason})", (words,))
     codes = sorted({ended.exit_code for item in status.container_statuses or () if (ended := last_end(item))})
     how = status.reason or (f"exit code {listing([str(code) for code in codes])}" if codes else status.phase)
     text = f"ran to its end ({how}) and is not restarted: restartPolicy {look.pod.spec.restart_policy}"
     evidence = look.of_status("phase", status.phase, "phase")
     return PodState(False, Status.SKIP, "pods-completed", text, (evidence,))
+
+
+def _pressure(look: Look) -> list[Evidence]:
+    """What the node runs short of now."""
+    conditions = (look.node.status.conditions if look.node else None) or ()
+    short = [item.type for item in conditions if item.type.endswith("Pressure") and item.status == "True"]
+    source = f"node/{look.pod.spec.node_name} .status.conditions"
+    return [Evidence("its node", f"{listing(short)}=True", source)] if short else []
 
 
 def _unexplained(look: Look) -> PodState:

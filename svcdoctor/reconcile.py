@@ -28,6 +28,7 @@ from svcdoctor.template import matches
 
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
+MIRRORING_CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
 
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, Question, ask, questions
-from svcdoctor.diagnose import Scope, Want
+from svcdoctor.diagnose import Scope
 from svcdoctor.kube import Cluster, KubeError
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import Pod
-from svcdoctor.world import EVERYWHERE, NotRead, World
+from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 
 class Rhythm(NamedTuple):

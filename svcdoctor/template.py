@@ -45,6 +45,24 @@ class Template(NamedTuple):
         selector = None if self.kind in ("Pod", "CronJob") else self.owner.spec.selector
         return dict((selector and selector.match_labels) or self.labels)
 
+    def is_selected(self, selector: Mapping[str, str]) -> bool:
+        """Whether the selector finds its Pods, or, of a StatefulSet, the Pod whose number it names."""
+        return matches(selector, self.labels) or (
+            self.kind == "StatefulSet" and matches(selector, {**self.labels, **self._numbered(selector)})
+        )
+
+    def _numbered(self, selector: Mapping[str, str]) -> dict[str, str]:
+        """What the controller adds to the labels of the Pod that the selector names, if there is to be such a Pod."""
+        name = selector.get(POD_NAME) or f"{self.name}-{selector.get(POD_INDEX, '')}"
+        ordinal = name.removeprefix(f"{self.name}-")
+        there = ordinal.isdigit() and (not self.desired or int(ordinal) < self.desired)
+        return {POD_NAME: name, POD_INDEX: ordinal} if there else {}
+
+
+# What the StatefulSet controller labels each Pod with.
+POD_NAME = "statefulset.kubernetes.io/pod-name"
+POD_INDEX = "apps.kubernetes.io/pod-index"
+
 
 def matches(selector: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
     """Whether a non-empty equality selector, as Services have it, selects these labels."""
@@ -62,6 +80,21 @@ def top_owner(pod: Pod) -> tuple[str, str]:
                 return "Deployment", owner.name.removesuffix(f"-{template_hash}")
         return owner.kind, owner.name
     return "Pod", pod.metadata.name
+
+
+def former_owner(pod: Pod) -> tuple[str, str] | None:
+    """(kind, name) of the workload that made a Pod and has let it go, told by what it named and labelled it."""
+    labels, name = pod.metadata.labels or {}, pod.metadata.name
+    if any(owner.controller for owner in pod.metadata.owner_references or ()):
+        return None
+    if POD_NAME in labels:
+        return "StatefulSet", name.rpartition("-")[0]
+    if "controller-revision-hash" in labels:
+        return "DaemonSet", name.rpartition("-")[0]
+    replica_set, dash, _ = name.rpartition("-")
+    if "pod-template-hash" in labels and dash:
+        return "Deployment", replica_set.rpartition("-")[0]
+    return None
 
 
 # Domains in which what scales to zero, and back on demand or by the clock, marks the workloads it looks after.

@@ -56,6 +56,12 @@ def parse_time(value: str | None) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def utc_time(value: str | None) -> str:
+    """A time as a person compares it with a clock: `2026-03-01 11:55:00 UTC`; "" for none."""
+    parsed = parse_time(value)
+    return parsed.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if parsed else ""
+
+
 def duration(seconds: float) -> str:
     """A length of time as kubectl writes ages: `12s`, `4m10s`, `3h`, `2d`."""
     whole = max(0, int(seconds))
@@ -84,6 +90,11 @@ def quoted_json(value: object) -> str:
 def selector_text(labels: dict[str, str]) -> str:
     """A set of labels as kubectl's `-l` takes it: `app=cart,tier=web`."""
     return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of words as one writes it down."""
+    return frozenset(text.split())
 
 
 def edit_distance(left: str, right: str, limit: int = 3) -> int:

@@ -9,6 +9,7 @@ A World that is followed (live) notes who asks what, and tells from each change 
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,13 @@ EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that ha
 T = TypeVar("T")
 
 
+class Want(NamedTuple):
+    """A list that somebody asked for and nobody has tried to read."""
+
+    resource: str
+    namespace: str
+
+
 class NotRead(Exception):
     """The answer needs objects that are not here. `gap` says why; None: nobody has tried to read them yet."""
 
@@ -35,6 +43,11 @@ class NotRead(Exception):
         self.resource = resource
         self.namespace = namespace
         self.gap = gap
+
+    @property
+    def wants(self) -> set[Want]:
+        """What has to be read for an answer; nothing where it was tried in vain."""
+        return set() if self.gap else {Want(self.resource, self.namespace)}
 
 
 class Index(NamedTuple):
@@ -61,6 +74,7 @@ class World:
         self._derived: dict[object, Any] = {}
         self._deadlines: dict[Question, datetime] = {}
         self._reads: Reads | None = None
+        self._asked_by: Reads | None = None  # of a fork: those who follow the World that it is a fork of
 
     # --- filling it
 
@@ -165,6 +179,28 @@ class World:
                 questions += (("some", resource, namespace), ("namespaces", resource))
         self._changed(*questions)
 
+    def fork(self, changes: Iterable[tuple[str, str, str, Any | None]]) -> World:
+        """This World with some objects replaced or gone (None): (resource, namespace, name, object). It is not followed
+        itself; who asks it asks this one."""
+        other = World(context=self.context, now=self._now)
+        other.unreadable = self.unreadable
+        other._gaps, other._scopes, other._deadlines = self._gaps, self._scopes, self._deadlines
+        other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
+        other._asked_by = self._reads or self._asked_by
+        other._unsorted = set(self._unsorted)
+        other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
+        other._indexes = defaultdict(dict, {place: dict(indexes) for place, indexes in self._indexes.items()})
+        for resource, namespace, name, item in changes:
+            tables = other._objects[resource]
+            if tables.get(namespace) is self._objects[resource].get(namespace, self):
+                tables[namespace] = dict(tables[namespace])
+            for place in {(resource, namespace), (resource, EVERYWHERE)}:
+                mine, theirs = other._indexes[place], self._indexes.get(place, {})
+                for index in [index for index in mine if mine[index] is theirs.get(index)]:
+                    mine[index] = mine[index].fork()
+            other._set(resource, namespace, name, item)
+        return other
+
     # --- asking it
 
     def was_read(self, resource: str, namespace: str) -> bool:
@@ -195,7 +231,12 @@ class World:
         """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name and in its order."""
         self._must_be_read(resource, namespace)
         table = self._table(resource, namespace)
-        return _Noted(table, self._reads, resource, namespace) if self._reads else table
+        reads = self._reads or self._asked_by
+        return _Noted(table, reads, resource, namespace) if reads else table
+
+    def listed_or_nothing(self, resource: str, namespace: str = EVERYWHERE) -> dict[str, Any]:
+        """The same for who looks for an object that was named: a kind that was not read holds none."""
+        return dict(self.listed(resource, namespace)) if self.was_read(resource, namespace) else {}
 
     def found(self, index: Index, namespace: str, *keys: Hashable) -> list[Any]:
         """The objects of a namespace that have one of these keys in an index: the one that the fewest have; by name."""
@@ -268,9 +309,10 @@ class World:
     def lookups(self) -> Mapping[str, Lookups] | None:
         """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
         self._note(("scope", "lookups"))
-        if self._lookups is None or self._reads is None:
+        reads = self._reads or self._asked_by
+        if self._lookups is None or reads is None:
             return self._lookups
-        return _Noted(self._lookups, self._reads, "lookups", EVERYWHERE)
+        return _Noted(self._lookups, reads, "lookups", EVERYWHERE)
 
     @lookups.setter
     def lookups(self, said: Mapping[str, Lookups] | None) -> None:
@@ -311,10 +353,11 @@ class World:
     @property
     def clock(self) -> datetime:
         """`now` for whoever may not need it: only what is subtracted from it counts as asking for the time."""
-        if self._reads is None:
+        reads = self._reads or self._asked_by
+        if reads is None:
             return self._now
         clock = _Clock.combine(self._now.date(), self._now.timetz())
-        clock.reads = self._reads
+        clock.reads = reads
         return clock
 
     def wait_until(self, moment: datetime) -> None:
@@ -343,7 +386,7 @@ class World:
         if parsed is None:
             return False
         ends = parsed + timedelta(seconds=seconds)
-        if self._reads:
+        if self._reads or self._asked_by:
             question = ("younger", moment, seconds)
             self._note(question, ("clock",))
             if self._now < ends:
@@ -374,8 +417,8 @@ class World:
         return self._reads
 
     def _note(self, *questions: Question) -> None:
-        if self._reads:
-            self._reads.note(*questions)
+        if reads := self._reads or self._asked_by:
+            reads.note(*questions)
 
     def _changed(self, *questions: Question) -> None:
         if self._reads:
@@ -445,9 +488,16 @@ class _Buckets:
 
     def __init__(self, index: Index, items: Iterable[Any]) -> None:
         self._buckets: dict[Hashable, dict[tuple[str, str], Any]] = {}
+        self._shares = False  # its buckets are those of another
         for item in items:
             for key in index.keys(item):
                 self._buckets.setdefault(key, {})[item.metadata.namespace, item.metadata.name] = item
+
+    def fork(self) -> _Buckets:
+        other = copy.copy(self)
+        other._buckets = dict(self._buckets)
+        other._shares = True
+        return other
 
     def set(self, index: Index, before: Any | None, after: Any | None) -> set[Hashable]:
         """One object is another now; the keys whose objects changed by it."""
@@ -455,6 +505,8 @@ class _Buckets:
         new = set(index.keys(after)) if after is not None else set()
         metadata = (before if after is None else after).metadata  # type: ignore[union-attr]
         name = (metadata.namespace, metadata.name)
+        if self._shares:
+            self._buckets |= {key: dict(self._buckets[key]) for key in old | new if key in self._buckets}
         for key in old - new:
             del self._buckets[key][name]
             if not self._buckets[key]:

@@ -330,7 +330,8 @@ class _Simulation:
         world = World(context="kind-suites", now=NOW)
         for name, resource in RESOURCES.items():
             items = [item for (kind, _, _), item in sorted(self.objects.items()) if kind == resource.kind]
-            world.put(name, EVERYWHERE, [msgspec.convert(item, resource.type) for item in items])
+            # An API server writes its objects with sorted keys.
+            world.put(name, EVERYWHERE, [msgspec.convert(_sorted(item), resource.type) for item in items])
         return world
 
     def lookups(self, world: World, probe: dict[str, Any]) -> dict[str, Lookups]:
@@ -465,7 +466,8 @@ def _owner(item: dict[str, Any]) -> dict[str, Any]:
 
 def _suffixes(count: int) -> Iterator[str]:
     letters = "bcdfghjklmnpqrstvwxz2456789"
-    return (f"{letters[n % 27]}{letters[(7 * n + 3) % 27]}{letters[(5 * n + 11) % 27]}" for n in range(count))
+    first = (f"{letters[n % 27]}{letters[(7 * n + 3) % 27]}{letters[(5 * n + 11) % 27]}" for n in range(count))
+    return (f"{suffix}{n // 27 or ''}" for n, suffix in enumerate(first))
 
 
 def _merge(old: Any, new: Any) -> Any:
@@ -496,3 +498,9 @@ def _times(value: Any) -> Any:
     if isinstance(value, list):
         return [_times(item) for item in value]
     return value
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value

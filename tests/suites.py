@@ -34,10 +34,15 @@ ROLES = ("cause", "also", "consequence", "-")
 CLUSTER_SCOPED = frozenset(
     {
         "APIService",
+        "AdminNetworkPolicy",
+        "BaselineAdminNetworkPolicy",
+        "CiliumClusterwideNetworkPolicy",
+        "ClusterNetworkPolicy",
         "ClusterRole",
         "ClusterRoleBinding",
         "CustomResourceDefinition",
         "GatewayClass",
+        "GlobalNetworkPolicy",
         "IPAddress",
         "IngressClass",
         "MutatingWebhookConfiguration",

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from svcdoctor.callers import Reference, references
+from svcdoctor.configfile import without_the_rest
 from svcdoctor.objects import PodSpec
 from svcdoctor.template import Template
 
@@ -21,7 +22,7 @@ def template(kind: str = "Deployment", name: str = "web", **spec: Any) -> Templa
 def named(
     config: dict[str, str] | None = None, kind: str = "Deployment", name: str = "web", **spec: Any
 ) -> list[Reference]:
-    return references(template(kind, name, **spec), "cluster.local", NAMESPACES, lambda _, key: (config or {}).get(key))
+    return references(template(kind, name, **spec), "cluster.local", NAMESPACES, lambda _: config)
 
 
 def from_env(name: str, value: str, **spec: Any) -> list[Reference]:
@@ -128,7 +129,7 @@ def test_environment_that_names_nothing_for_certain(name: str, value: str) -> No
 
 def test_a_weak_name_is_believed_beside_its_port() -> None:
     env = [{"name": "BACKEND_SERVICE", "value": "api"}, {"name": "BACKEND_PORT", "value": "80"}]
-    assert places(named(containers=[{"name": "app", "env": env}])) == {("shop", "api", None)}
+    assert places(named(containers=[{"name": "app", "env": env}])) == {("shop", "api", 80)}
 
 
 def test_doubtful_references_are_kept_as_such() -> None:
@@ -164,7 +165,7 @@ def test_a_value_from_a_config_map() -> None:
             {("pay", "api", None), ("shop", "cache", 6379)},
         ),
         (["sh", "-c", "timeout 5 ping -c 1 backend || exit 1"], {("shop", "backend", None)}),
-        (["sh", "-c", "pg_isready -h db -p 5432"], {("shop", "db", None)}),
+        (["sh", "-c", "pg_isready -h db -p 5432"], {("shop", "db", 5432)}),
         (["/agnhost", "connect", "--timeout=2s", "backend:80"], {("shop", "backend", 80)}),
         (["connect", "--timeout=2s", "backend:80"], {("shop", "backend", 80)}),
         (["app", "--db-host", "db", "--cache-addr=cache:6379"], {("shop", "db", None), ("shop", "cache", 6379)}),
@@ -206,3 +207,143 @@ def test_where_it_stands_and_how_it_may_be_changed() -> None:
     )
     assert found.is_short
     assert not from_env("B", "http://b.pay.svc.cluster.local")[0].is_short
+
+
+# --- environment from whole ConfigMaps, files, probes --------------------------------------------------------------
+
+
+def from_config(data: dict[str, str], **container: Any) -> list[Reference]:
+    container = {"name": "app", "envFrom": [{"configMapRef": {"name": "settings"}}], **container}
+    return named(data, containers=[container])
+
+
+def from_file(key: str, text: str) -> list[Reference]:
+    volume = {"name": "conf", "configMap": {"name": "settings"}}
+    return named({key: text}, containers=[{"name": "app"}], volumes=[volume])
+
+
+def test_every_key_of_a_config_map_is_a_variable() -> None:
+    [found] = from_config({"API_URL": "http://api:80", "LEVEL": "debug"})
+    assert found.source == "deployment/web container app envFrom configmap/settings key API_URL"
+    prefixed = [{"prefix": "SHOP_", "configMapRef": {"name": "settings"}}]
+    assert places(from_config({"HOST": "api"}, envFrom=prefixed)) == {("shop", "api", None)}
+
+
+def test_env_counts_more_than_env_from() -> None:
+    found = from_config({"API_URL": "http://old:80"}, env=[{"name": "API_URL", "value": "http://new:80"}])
+    assert places(found) == {("shop", "new", 80)}
+
+
+def test_the_port_of_a_host_may_stand_beside_it() -> None:
+    env = [{"name": "DB_HOST", "value": "db"}, {"name": "DB_PORT", "value": "5432"}]
+    [found] = named(containers=[{"name": "app", "env": env}])
+    assert (found.port, found.setting.port_env) == (5432, "DB_PORT")
+    env = [{"name": "DB", "value": "http://db:80"}, {"name": "DB_PORT", "value": "tcp://10.96.1.1:5432"}]
+    assert places(named(containers=[{"name": "app", "env": env}])) == {("shop", "db", 80)}
+
+
+def test_what_a_probe_asks_for() -> None:
+    probe = {"exec": {"command": ["wget", "-qO-", "http://api:81/healthz"]}}
+    [found] = named(containers=[{"name": "app", "readinessProbe": probe}])
+    assert (found.service, found.port) == ("api", 81)
+    assert found.source == "deployment/web container app readinessProbe"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("shop:x@tcp(db:3306)/shop", {("shop", "db", 3306)}),
+        ("host=db port=5432 user=shop dbname=shop", {("shop", "db", 5432)}),
+        ("Server=db,1433;Database=shop;User Id=sa", {("shop", "db", 1433)}),
+        ("Server=tcp:db.pay,1433;Database=shop", {("pay", "db", 1433)}),
+        ("Host=db;Port=5432;Database=shop", {("shop", "db", 5432)}),
+        ("Server=localhost;Database=shop", set()),
+        ("a=b host=$(HOST)", set()),
+        ("shop:x@unix(/var/run/mysql.sock)/shop", set()),
+    ],
+)
+def test_connection_strings(value: str, expected: set[tuple[str, str, int | None]]) -> None:
+    assert places(from_env("DSN", value)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "expected"),
+    [
+        ("nginx.conf", "location / { proxy_pass http://api:81; }", {("shop", "api", 81)}),
+        (
+            "nginx.conf",
+            "upstream u {\n server a:80 weight=2;\n server b;\n}\nproxy_pass http://u;",
+            {("shop", "a", 80), ("shop", "b", None)},
+        ),
+        ("nginx.conf", "set $up http://api.pay;\nproxy_pass $up/x;", {("pay", "api", None)}),
+        ("site.conf", "fastcgi_pass php:9000;", {("shop", "php", 9000)}),
+        (
+            "haproxy.cfg",
+            "backend shop\n  server one a:80 check\n  server two b.pay:81",
+            {("shop", "a", 80), ("pay", "b", 81)},
+        ),
+        ("Caddyfile", ":80 {\n reverse_proxy api:8080\n}", {("shop", "api", 8080)}),
+        ("application.properties", "spring.datasource.url=jdbc:postgresql://db:5432/x", {("shop", "db", 5432)}),
+        ("application.yaml", "redis:\n  host: cache\n  port: 6379", {("shop", "cache", 6379)}),
+        (
+            "application.yaml",
+            "kafka:\n  bootstrapServers:\n    - k-a:9092\n    - k-b:9092",
+            {("shop", "k-a", 9092), ("shop", "k-b", 9092)},
+        ),
+        (
+            "prometheus.yml",
+            "static_configs:\n - targets: ['api:8080', \"db:9187\"]",
+            {("shop", "api", 8080), ("shop", "db", 9187)},
+        ),
+        ("envoy.yaml", "socket_address:\n  address: api\n  port_value: 80", {("shop", "api", 80)}),
+        ("config.json", '{\n "api": {\n  "url": "http://api:80",\n  "x": 1\n }\n}', {("shop", "api", 80)}),
+        ("run.sh", "#!/bin/sh\n# curl http://old\nuntil nc -z db 5432; do sleep 1; done", {("shop", "db", 5432)}),
+        ("app.py", 'requests.get("http://api:80/items")', {("shop", "api", 80)}),
+        ("any", "see db.pay.svc.cluster.local:5432\nx: db.pay.svc.cluster.local:5432", {("pay", "db", 5432)}),
+    ],
+)
+def test_files(key: str, text: str, expected: set[tuple[str, str, int | None]]) -> None:
+    assert places(from_file(key, text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("nginx.conf", "server {\n listen 80;\n server_name web;\n location / { root /www; }\n}"),
+        ("nginx.conf", "proxy_pass http://$host;\nproxy_pass http://127.0.0.1:80;\nproxy_pass http://${BACKEND};"),
+        ("nginx.conf", "# proxy_pass http://old:80;\nproxy_pass http://unix:/tmp/x.sock;"),
+        ("application.yaml", "server:\n  host: web\n  port: 8080"),
+        ("application.yaml", "image: redis:7\nuser: app:1000\nschedule: '10:30'\nname: cart"),
+        ("application.yaml", "#redis: {url: redis://old:6379}\nlogging:\n  level: info"),
+        ("application.yaml", "cors:\n  allowed-origins: http://web:80"),
+        ("grafana.ini", "[server]\nroot_url = http://grafana:3000/\ndomain = grafana"),
+        ("README.md", "curl http://docs:8080/"),
+        ("index.html", "<a href='http://intranet:8080'>"),
+        ("schema.sql", "-- http://db:80"),
+        ("ca.crt", "-----BEGIN CERTIFICATE-----\nhost: x\n"),
+        ("big.yaml", "url: http://api:80\n" * 9000),
+        ("users.conf", "host: alice\nhost: bob"),
+        ("redis.conf", "bind 0.0.0.0\nport 6379\nmaster-host something"),
+    ],
+)
+def test_files_that_name_nothing_for_certain(key: str, text: str) -> None:
+    assert places(from_file(key, text)) == set()
+
+
+def test_only_the_items_of_a_volume_are_files() -> None:
+    volume = {"name": "conf", "configMap": {"name": "settings", "items": [{"key": "a.yaml", "path": "a.yaml"}]}}
+    data = {"a.yaml": "url: http://a:80", "b.yaml": "url: http://b:80"}
+    assert places(named(data, containers=[{"name": "app"}], volumes=[volume])) == {("shop", "a", 80)}
+
+
+def test_the_kubelets_own_volume_is_not_read() -> None:
+    sources = [{"configMap": {"name": "kube-root-ca.crt"}}]
+    volumes = [{"name": "kube-api-access", "projected": {"sources": sources}}]
+    assert named({"x": "url: http://x:80"}, containers=[{"name": "app"}], volumes=volumes) == []
+
+
+def test_what_leaves_the_machine_of_a_file() -> None:
+    text = "db:\n  url: postgres://shop:hunter2@db:5432/shop\n  password: hunter2\n  motto: some words\n"
+    rest = without_the_rest("app.yaml", text, lambda name, value: value.replace("shop:hunter2@", ""))
+    assert rest == "db:\n  url: postgres://db:5432/shop\n  password: -\n  motto: -\n"
+    assert without_the_rest("notes", "nothing of the kind", lambda name, value: value) == ""

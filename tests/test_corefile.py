@@ -6,6 +6,7 @@ import pytest
 
 from simulate import COREFILE
 from svcdoctor import corefile
+from svcdoctor.corefault import asks_itself, complaints
 from svcdoctor.corefile import Capture, Target, ignores_empty_services, parse, selects
 
 CART = Target("cart.shop.svc.cluster.local", "shop", {"app": "cart"}, {"team": "shop"})
@@ -192,3 +193,69 @@ def test_empty_services_may_be_hidden() -> None:
 )
 def test_selectors(expression: str, selected: bool | None) -> None:
     assert selects(expression, {"app": "cart"}) is selected
+
+
+# --- what it does not start with -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (with_rule("forwrd . 192.0.2.1"), "there is no plugin forwrd"),
+        (with_rule("cache 30").rstrip()[:-1], "it is never closed"),
+        (".:53 {\n kubernetes cluster.local {\n pods insecure\n forward . 192.0.2.1\n}\n", "it is never closed"),
+        (with_rule('template IN A {\n answer "{{ .Name }} 60 IN A 192.0.2.9\n}'), "it is never closed"),
+        (with_rule("", "pod insecure"), "the kubernetes plugin has no option pod"),
+        (with_rule("", "pods insecur"), "pods has no mode insecur, only disabled, verified, insecure"),
+        (".:53 {\n forward .\n}", "forward names no server"),
+        (".:53 {\n forward . 192.0.2.1; cache 30\n}", "192.0.2.1; is no address to forward to"),
+        (with_rule("cache 30\n cache 10"), "cache stands twice in one block"),
+        (with_rule("", blocks=".:53 {\n errors\n}"), ".:53 is served by line 1 already"),
+    ],
+)
+def test_what_coredns_refuses(text: str, why: str) -> None:
+    assert why in [complaint.why for complaint in complaints(text, {})]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        COREFILE,
+        "",
+        ".:53\n{\n errors\n forward . 192.0.2.1\n}",
+        with_rule("forward example.com 192.0.2.1\n import custom/*.override"),
+        with_rule("cache abc\n template IN A {\n rcode NXDOMAIN\n}"),
+        with_rule("", blocks="}\n"),
+        with_rule("", blocks="example.com:53 {\n forward . 192.0.2.1\n}\n.:5353 {\n errors\n}"),
+        with_rule('# "an open quotation in a remark {'),
+    ],
+)
+def test_what_coredns_takes(text: str) -> None:
+    assert complaints(text, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("forward . 10.96.0.10", "10.96.0.10, the address of kube-dns"),
+        ("forward . 192.0.2.1 127.0.0.1", "127.0.0.1, its own Pod"),
+        ("forward . [::1]:53", "[::1]:53, its own Pod"),
+    ],
+)
+def test_where_it_asks_itself(rule: str, said: str) -> None:
+    found = asks_itself(parse(f".:53 {{\n {rule}\n}}"), {"10.96.0.10"}, False)
+    assert found is not None and found[1] == said
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "forward . /etc/resolv.conf",
+        "forward . 127.0.0.1:5353",
+        "forward . tls://9.9.9.9",
+        "forward example.com 10.96.0.10",
+        "forward . 10.96.0.10:5353",
+    ],
+)
+def test_where_it_asks_others(rule: str) -> None:
+    assert asks_itself(parse(f".:53 {{\n {rule}\n}}"), {"10.96.0.10"}, False) is None

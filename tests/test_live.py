@@ -233,7 +233,7 @@ def test_a_young_service_is_judged_when_its_time_is_up(
     young = server.get("services", "shop", "cart")
     created = datetime.now(UTC) - timedelta(seconds=28)
     young["metadata"] |= {"name": "new", "creationTimestamp": created.strftime("%Y-%m-%dT%H:%M:%SZ")}
-    young["spec"]["selector"] = {"app": "nobody"}
+    young["spec"] |= {"selector": {"app": "nobody"}, "clusterIP": "10.96.7.7", "clusterIPs": ["10.96.7.7"]}
     server.change("services", "ADDED", young)
     screen.until(lambda: screen.status("new") == "unknown")
     screen.until(lambda: screen.status("new") == "fail")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svcdoctor.nearmiss import NearMiss, differences_of, is_called, kind_of, misspelt, names_relate, nearest
+from svcdoctor.nearmiss import NearMiss, differences_of, is_called, kind_of, misspelt, names_relate, nearest, slip
 from svcdoctor.objects import Container, ContainerPort, Metadata, PodSpec, ServicePort, Workload
 from svcdoctor.template import Template, matches
 
@@ -60,6 +60,21 @@ def test_slips_of_the_pen(wanted: str, found: str) -> None:
 )
 def test_different_things_are_not_misspelt(wanted: str, found: str) -> None:
     assert not misspelt(wanted, found)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "how"),
+    [
+        ("Cart", "cart", "upper and lower case"),
+        ("shop-cart", "shop_cart", "separators"),
+        ("carts", "cart", "singular and plural"),
+        ("frontned", "frontend", "two letters swapped"),
+        ("paymnt", "payment", "1 letter"),
+        ("cart", "wallet", ""),
+    ],
+)
+def test_a_slip_says_how_it_came_about(wanted: str, found: str, how: str) -> None:
+    assert slip(wanted, found) == how
 
 
 def test_names_are_compared_by_their_words() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ from svcdoctor.diagnose import OWN_LIMITS, Scope, diagnose
 from svcdoctor.report import text
 
 README = Path(__file__).parents[1] / "README.md"
+CODES_PAGE = README.parent / "docs" / "codes.md"
 UPDATE = bool(os.environ.get("SVCDOCTOR_UPDATE"))
 
 
@@ -25,12 +27,12 @@ def region(name: str) -> re.Pattern[str]:
     return re.compile(rf"(<!-- {name}[^\n]*-->\n)(.*?)(<!-- /{name} -->)", re.DOTALL)
 
 
-def check_region(name: str, wanted: str) -> None:
-    content = README.read_text(encoding="utf-8")
+def check_region(name: str, wanted: str, path: Path = README) -> None:
+    content = path.read_text(encoding="utf-8")
     found = region(name).search(content)
-    assert found, f"README.md has no region {name}"
+    assert found, f"{path.name} has no region {name}"
     if UPDATE:
-        README.write_text(content[: found.start(2)] + wanted + content[found.end(2) :], encoding="utf-8")
+        path.write_text(content[: found.start(2)] + wanted + content[found.end(2) :], encoding="utf-8")
     else:
         assert found[2] == wanted
 
@@ -54,7 +56,16 @@ def test_the_picture_is_the_dashboard_on_the_demo() -> None:
 
 def test_the_codes_are_those_of_the_checks() -> None:
     rows = [f"| `{code}` | {page.step or 'any'} | {title(code)} |\n" for code, page in pages().items()]
-    check_region("codes", "| code | step | what is wrong |\n|---|---|---|\n" + "".join(rows))
+    check_region("codes", "| code | step | what is wrong |\n|---|---|---|\n" + "".join(rows), CODES_PAGE)
+
+
+def test_the_codes_are_counted() -> None:
+    steps = Counter(page.step or "any" for page in pages().values())
+    examples: dict[str, str] = {}
+    for code, page in pages().items():
+        examples.setdefault(page.step or "any", code)
+    rows = [f"| {step} | {count} | `{examples[step]}` |\n" for step, count in steps.items()]
+    check_region("counts", "| step | codes | such as |\n|---|---|---|\n" + "".join(rows))
 
 
 COMMANDS = [

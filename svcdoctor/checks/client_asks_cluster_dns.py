@@ -8,6 +8,14 @@ dns-policy-default
     Fix                Set dnsPolicy to ClusterFirst, or remove it: ClusterFirst is what Pods get without one.
     Not a fault when   The name servers of the node forward the cluster's zone to CoreDNS and full names are used.
 
+dns-hostnetwork-policy
+    The workload is on the host network with dnsPolicy ClusterFirst, and names Services of the cluster.
+    Why it breaks      On the host network the kubelet takes ClusterFirst, which is also the default, for Default: the
+                       Pod has the resolv.conf of the node, which knows nothing of cluster.local.
+    Confirm by hand    kubectl -n {namespace} exec {kind}/{name} -- cat /etc/resolv.conf
+    Fix                Set dnsPolicy to ClusterFirstWithHostNet.
+    Not a fault when   The name servers of the node forward the cluster's zone to CoreDNS and full names are used.
+
 dns-policy-none-bad-nameserver
     The workload has dnsPolicy None, and what its dnsConfig gives instead cannot resolve the Services it names.
     Why it breaks      With None the Pod has only what dnsConfig says. A name server outside of the cluster does not
@@ -20,13 +28,12 @@ dns-policy-none-bad-nameserver
 from __future__ import annotations
 
 import ipaddress
-import json
-import shlex
 from collections.abc import Iterator
 
 from svcdoctor.callers import Reference
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.correction import pod_path, strategic_patch
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed
 from svcdoctor.text import listing, plural
 
@@ -34,6 +41,7 @@ CHECK = Check(
     step=Step.DNS,
     codes={
         "dns-policy-default": Code(Stage.DNS, settles=False),
+        "dns-hostnetwork-policy": Code(Stage.DNS, settles=False),
         "dns-policy-none-bad-nameserver": Code(Stage.DNS, settles=False),
     },
     reads=("services", "pods", "endpointslices", "configmaps", "namespaces"),
@@ -43,11 +51,13 @@ CHECK = Check(
 
 def run(case: ClientCase) -> Iterator[Finding]:
     policy = case.template.spec.dns_policy
-    if policy not in ("Default", "None") or case.namespace == "kube-system" or case.is_idle:
+    if case.asks_cluster_dns or case.namespace == "kube-system" or case.is_idle:
         return
     named = [reference for reference in case.references if _is_there(case, reference)]
     if policy == "Default":
         yield from _node_resolver(case, named)
+    elif policy == "ClusterFirst":
+        yield from _host_network(case, named)
     else:
         yield from _own_resolver(case, named)
 
@@ -72,6 +82,22 @@ def _node_resolver(case: ClientCase, named: list[Reference]) -> Iterator[Finding
         evidence,
         *_uses(named),
         remedies=_cluster_first(case),
+    )
+
+
+def _host_network(case: ClientCase, named: list[Reference]) -> Iterator[Finding]:
+    """Programs of the host network that name no Service are the usual agents of a node, and well as they are."""
+    if not named:
+        return
+    here = f"{case.template.ref} {_path(case)}"
+    yield fail(
+        "dns-hostnetwork-policy",
+        case.subject,
+        f"on the host network ClusterFirst asks the name servers of the node, which do not know {_names(named)}",
+        Evidence("hostNetwork", "true", f"{here}.hostNetwork"),
+        Evidence("dnsPolicy", "ClusterFirst", f"{here}.dnsPolicy"),
+        *_uses(named),
+        remedies=_cluster_first(case, "ClusterFirstWithHostNet"),
     )
 
 
@@ -151,25 +177,16 @@ def _uses(named: list[Reference]) -> list[Evidence]:
 
 
 def _path(case: ClientCase) -> str:
-    match case.template.kind:
-        case "Pod":
-            return ".spec"
-        case "CronJob":
-            return ".spec.jobTemplate.spec.template.spec"
-    return ".spec.template.spec"
+    return pod_path(case.template).replace("/", ".")
 
 
-def _cluster_first(case: ClientCase) -> tuple[Remedy, ...]:
+def _cluster_first(case: ClientCase, policy: str = "ClusterFirst") -> tuple[Remedy, ...]:
     kind, name = case.template.kind, case.template.name
     if kind in ("Pod", "Job"):
         # Neither lets its Pod spec be changed.
         command = f"kubectl -n {case.namespace} get {kind.lower()} {name} -o yaml"
-        return (Remedy(f"create the {kind} again with dnsPolicy ClusterFirst, from", command, changes_cluster=False),)
-    patch: object = {"dnsPolicy": "ClusterFirst"}
+        return (Remedy(f"create the {kind} again with dnsPolicy {policy}, from", command, changes_cluster=False),)
+    spec: dict[str, object] = {"dnsPolicy": policy}
     if case.template.spec.dns_policy == "None":
-        patch = {"dnsPolicy": "ClusterFirst", "dnsConfig": None}
-    for field in reversed(_path(case).strip(".").split(".")):
-        patch = {field: patch}
-    text = shlex.quote(json.dumps(patch, separators=(",", ":")))
-    command = f"kubectl -n {case.namespace} patch {kind.lower()} {name} -p {text}"
-    return (Remedy("let its Pods ask the cluster's DNS", command),)
+        spec["dnsConfig"] = None
+    return (Remedy("let its Pods ask the cluster's DNS", strategic_patch(case.template, spec)),)

@@ -17,6 +17,15 @@ dns-kubedns-no-endpoints
     Confirm by hand    kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns
     Fix                Give kube-dns the labels of the CoreDNS Pods as its selector.
     Not a fault when   Somebody maintains the slices of kube-dns, and they hold addresses that answer.
+
+dns-kubedns-svc-missing-port
+    The Service kube-dns lacks port 53 over UDP or over TCP.
+    Why it breaks      Resolvers ask over UDP first. Without it every lookup times out; without TCP those fail whose
+                       answer does not fit one UDP packet (a headless Service with many Pods), and the resolvers that
+                       use TCP only. A strategic merge patch of ports that share one number loses one of the two.
+    Confirm by hand    kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.ports}'
+    Fix                Let the Service have 53 over UDP and 53 over TCP.
+    Not a fault when   Pods are told of another name server than kube-dns.
 """
 
 from __future__ import annotations
@@ -25,17 +34,18 @@ from collections.abc import Iterator
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase, ClusterDNS
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, unknown
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, unknown, warn
 from svcdoctor.objects import Pod, Workload
-from svcdoctor.text import duration, listing, plural, selector_text
+from svcdoctor.text import duration, listing, patch_command, plural, selector_text
 
 CHECK = Check(
     step=Step.DNS,
     codes={
         "dns-coredns-down": Code(Stage.DNS),
         "dns-kubedns-no-endpoints": Code(Stage.DNS),
+        "dns-kubedns-svc-missing-port": Code(Stage.DNS, settles=False),
     },
-    reads=("services", "pods", "endpointslices", "deployments"),
+    reads=("services", "pods", "endpointslices", "deployments", "configmaps", "clusterroles"),
     about="cluster",
 )
 KUBE_DNS = Subject("Service", "kube-system", "kube-dns")
@@ -46,6 +56,7 @@ def run(case: ClusterCase) -> Iterator[Finding]:
     if dns is None:
         yield skipped(case.subject, "no Service kube-system/kube-dns: something else serves names here")
         return
+    yield from _lost_port(dns)
     if dns.outage is None:
         ready = plural(len(dns.addresses), "endpoint")
         yield passed(KUBE_DNS, f"kube-dns has {ready}: {listing(dns.addresses)}")
@@ -58,6 +69,27 @@ def run(case: ClusterCase) -> Iterator[Finding]:
         yield _not_linked(case, dns)
     else:
         yield from _down(case, dns)
+
+
+def _lost_port(dns: ClusterDNS) -> Iterator[Finding]:
+    ports = dns.service.spec.ports or []
+    served = {port.protocol for port in ports if port.port == 53}
+    lost = [protocol for protocol in ("UDP", "TCP") if protocol not in served]
+    if not lost or not ports:
+        return
+    target = next((port.target_port for port in ports if port.port == 53), None) or 53
+    names = {"UDP": "dns", "TCP": "dns-tcp"}
+    restored = [{"name": names[protocol], "port": 53, "protocol": protocol, "targetPort": target} for protocol in lost]
+    patch = [{"op": "add", "path": "/spec/ports/-", "value": port} for port in restored]
+    shown = listing([f"{port.port}/{port.protocol}" for port in ports], 5)
+    evidence = Evidence("ports", shown, "service/kube-dns .spec.ports")
+    remedy = Remedy(f"serve port 53 over {' and '.join(lost)}", patch_command("kube-system", "service kube-dns", patch))
+    if "UDP" in lost:
+        message = f"Service kube-dns has no port 53/{' and 53/'.join(lost)}: no name resolves over UDP"
+        yield fail("dns-kubedns-svc-missing-port", KUBE_DNS, message, evidence, remedies=(remedy,))
+    else:
+        message = "Service kube-dns has no port 53/TCP: answers too long for UDP are lost"
+        yield warn("dns-kubedns-svc-missing-port", KUBE_DNS, message, evidence, remedies=(remedy,))
 
 
 def _reach(case: ClusterCase) -> Evidence:
@@ -129,6 +161,7 @@ def _down(case: ClusterCase, dns: ClusterDNS) -> Iterator[Finding]:
         remedies=tuple(_remedies(dns, replicas)),
         # A resolver outside of Pods (on each node, say) would not be seen here.
         inferred=not dns.pods and deployment is None,
+        because=case.or_without(case.coredns_fault, None),
     )
 
 

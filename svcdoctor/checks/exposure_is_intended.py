@@ -10,6 +10,15 @@ sec-db-public
     Not a fault when   The load balancer is internal, has a private address, or limits its sources; or another program
                        uses the port of a well-known data store.
 
+sec-admin-public
+    A port for administration, debugging or metrics is served through a public load balancer or a node port.
+    Why it breaks      Dashboards, profilers and debuggers trust whoever reaches them: they show what the program holds,
+                       and some (a Java debugger, the kubelet, Envoy's admin port) run what they are sent.
+    Confirm by hand    kubectl -n {namespace} get service {name} -o wide
+    Fix                Take the port out of the Service, or make it ClusterIP and use `kubectl port-forward`.
+    Not a fault when   The load balancer is internal or limits its sources; or another program uses a port that such a
+                       tool is known for, and asks who is there.
+
 sec-nodeport-prod
     A Service of a production namespace is open on a port of every node.
     Why it breaks      Node ports go around the load balancer, its certificates and its filters: whoever reaches a node
@@ -21,13 +30,13 @@ sec-nodeport-prod
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.exposure import STORE_IMAGES, STORE_PORTS, closed, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, PodSpec, ServicePort
 from svcdoctor.reconcile import serving_containers
@@ -38,6 +47,7 @@ CHECK = Check(
     step=Step.ENTRY,
     codes={
         "sec-db-public": Code(Stage.ENTRY, settles=False),
+        "sec-admin-public": Code(Stage.ENTRY, settles=False),
         "sec-nodeport-prod": Code(Stage.ENTRY, settles=False),
     },
     reads=(
@@ -48,42 +58,23 @@ CHECK = Check(
     ),
 )
 
-STORE_PORTS = {
-    3306: "MySQL",
-    5432: "PostgreSQL",
-    6379: "Redis",
-    27017: "MongoDB",
-    9200: "Elasticsearch",
-    9042: "Cassandra",
-    11211: "memcached",
-    2379: "etcd",
-    5672: "RabbitMQ",
-    9092: "Kafka",
+# Ports that only administration, debugging or metrics use, and those that other programs use as often.
+ADMIN_PORTS = {
+    5005: "Java debugger",
+    5601: "Kibana",
+    6060: "Go profiler",
+    9090: "Prometheus",
+    10250: "kubelet",
+    15000: "Envoy admin",
+    15672: "RabbitMQ management",
 }
-# The last part of an image's name. Whole names only: postgres-exporter and kafka-ui are no data stores.
-STORE_IMAGES = re.compile(
-    r"(mysql|percona)(-server)?|mariadb(-galera)?|postgres(ql)?|postgis|timescaledb|redis(-stack(-server)?)?|valkey|keydb"
-    r"|mongo(db(-community-server)?)?|elasticsearch|opensearch|cassandra|scylla|memcached|etcd|rabbitmq|(cp-)?kafka"
-    r"|redpanda|clickhouse(-server)?|couchdb|couchbase|influxdb|neo4j"
+SHARED_PORTS = {3000: "Grafana", 8001: "kubectl proxy or Envoy admin"}
+ADMIN_NAMES = re.compile(r"(?<![a-z])(admin|debug|metrics|pprof|jmx|jdwp|actuator|management|profiling)(?![a-z])")
+ADMIN_PROGRAMS = re.compile(
+    r"grafana|prometheus|kibana|alertmanager|kubernetes-dashboard|phpmyadmin|pgadmin|adminer|rabbitmq-management|jaeger"
 )
-PRIVATE = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "fc00::/7",
-        "fe80::/10",
-    )
-)
-# Classes whose load balancers are internal unless they are asked to face the internet.
-INTERNAL_CLASSES = ("tailscale", "service.k8s.aws/nlb", "eks.amazonaws.com/nlb")
-EVERYONE = ("0.0.0.0/0", "::/0")
 PRODUCTION = re.compile(r"(?<![a-z0-9])(?<!non-)(?<!pre-)(?<!not-)(prod|prd|production)(?![a-z0-9])")
 ENVIRONMENT_KEYS = ("env", "environment", "stage", "tier", "deployment-environment")
-ENTRY_POINTS = re.compile(r"ingress|gateway|traefik|haproxy|envoy|contour|kong|istio")
 
 
 class Store(NamedTuple):
@@ -98,55 +89,25 @@ class Store(NamedTuple):
 def run(case: Case) -> Iterator[Finding]:
     if case.type not in ("LoadBalancer", "NodePort"):
         return
-    if case.type == "LoadBalancer" and (closed := _closed(case)):
-        yield skipped(case.subject, f"not open to everyone: {closed}")
+    if case.type == "LoadBalancer" and (limits := closed(case.service, given_addresses(case.service))):
+        yield skipped(case.subject, f"not open to everyone: {limits}")
         return
     stores = [store for index, port in enumerate(case.ports) if (store := _store(case, index, port))]
     if stores:
         yield _database(case, stores)
+    taken = {store.place for store in stores}
+    tools = [
+        tool
+        for index, port in enumerate(case.ports)
+        if index not in taken and not case.is_entry_point and (tool := _tool(case, index, port))
+    ]
+    if tools:
+        yield _administration(case, tools)
     production = _production(case) if case.type == "NodePort" else ""
     if production:
-        yield _node_port(case, production, because="sec-db-public" if stores else None)
-    if not stores and not production:
-        yield passed(case.subject, f"type {case.type}, no data store behind it")
-
-
-# --- how far it is open ------------------------------------------------------------------------------------------
-
-
-def _closed(case: Case) -> str:
-    """What keeps a load balancer from serving everyone; "" if nothing does."""
-    annotations = case.service.metadata.annotations or {}
-    ranges = case.spec.load_balancer_source_ranges or [
-        item.strip()
-        for item in annotations.get("service.beta.kubernetes.io/load-balancer-source-ranges", "").split(",")
-        if item.strip()
-    ]
-    if ranges and not any(item in EVERYONE for item in ranges):
-        return f"source ranges {listing(ranges)}"
-    internal = next(
-        (f"{key}={value}" for key, value in sorted(annotations.items()) if _asks_for_internal(key, value)), ""
-    )
-    if internal:
-        return f"annotation {internal}"
-    if case.spec.load_balancer_class in INTERNAL_CLASSES and "internet-facing" not in annotations.values():
-        return f"class {case.spec.load_balancer_class}"
-    addresses = given_addresses(case.service)
-    return f"private address {listing(addresses)}" if addresses and all(map(_is_private, addresses)) else ""
-
-
-def _asks_for_internal(key: str, value: str) -> bool:
-    """Each cloud has its own: the key says `internal` and the value does not deny it, or the value says so."""
-    said = value.lower()
-    return ("internal" in key.lower() and said not in ("", "0", "false")) or said in ("internal", "intranet", "private")
-
-
-def _is_private(value: str) -> bool:
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return any(address in network for network in PRIVATE if network.version == address.version)
+        yield _node_port(case, production, because="sec-db-public" if stores else "sec-admin-public")
+    if not stores and not tools and not production:
+        yield passed(case.subject, f"type {case.type}, neither a data store nor a tool for administration behind it")
 
 
 # --- data stores -------------------------------------------------------------------------------------------------
@@ -157,7 +118,7 @@ def _store(case: Case, index: int, port: ServicePort) -> Store | None:
     targets = [(spec, case.target_of(port, spec)) for spec in case.backends]
     known = next((number for number in (port.port, *(target for _, target in targets)) if number in STORE_PORTS), None)
     images = [container.image for spec, target in targets for container in _answering(spec, target)]
-    image = next((image for image in images if STORE_IMAGES.fullmatch(_image_name(image))), "")
+    image = next((image for image in images if STORE_IMAGES.fullmatch(image_name(image))), "")
     return Store(port, index, known, image) if known or image else None
 
 
@@ -165,10 +126,6 @@ def _answering(spec: PodSpec, target: int | None) -> list[Container]:
     containers = serving_containers(spec)
     declaring = [item for item in containers if any(port.container_port == target for port in item.ports or [])]
     return declaring or (containers if len(containers) == 1 else [])
-
-
-def _image_name(image: str) -> str:
-    return image.rsplit("/", 1)[-1].split("@")[0].split(":")[0].lower()
 
 
 def _database(case: Case, stores: list[Store]) -> Finding:
@@ -207,8 +164,12 @@ def _port(case: Case, store: Store) -> Evidence:
     return Evidence(
         "port",
         f"{store.port.port} -> {store.port.target_port}{known}",
-        f"service/{case.name} .spec.ports[{store.place}]",
+        _place(case, store.place),
     )
+
+
+def _place(case: Case, index: int) -> str:
+    return f"service/{case.name} .spec.ports[{index}]"
 
 
 def _source_ranges(case: Case) -> Iterator[Evidence]:
@@ -238,13 +199,68 @@ def _patch(case: Case, spec: dict[str, object]) -> str:
     return patch_command(case.namespace, f"service {case.name}", {"spec": spec})
 
 
+# --- administration ----------------------------------------------------------------------------------------------
+
+
+class Tool(NamedTuple):
+    """Why a Service port looks like one for administration."""
+
+    port: ServicePort
+    place: int
+    sign: str
+    is_certain: bool  # the port's own name says so, or the program
+
+
+def _tool(case: Case, index: int, port: ServicePort) -> Tool | None:
+    names = [port.name, port.target_port if isinstance(port.target_port, str) else ""]
+    if named := next((match[1] for name in names if (match := ADMIN_NAMES.search(name.lower()))), None):
+        return Tool(port, index, f"called {named}", True)
+    targets = {case.target_of(port, spec) for spec in case.backends}
+    programs = (ADMIN_PROGRAMS.search(word) for word in (case.name, *map(image_name, _images(case, port))))
+    program = next((match[0] for match in programs if match), None)
+    known = next((number for number in (port.port, *targets) if number in ADMIN_PORTS), None)
+    if known:
+        return Tool(port, index, f"port {known}, known for {ADMIN_PORTS[known]}", program is not None)
+    if program:
+        return Tool(port, index, f"a port of {program}", True)
+    if port.port in SHARED_PORTS and case.type == "LoadBalancer":
+        return Tool(port, index, f"port {port.port}, known for {SHARED_PORTS[port.port]}", False)
+    return None
+
+
+def _images(case: Case, port: ServicePort) -> list[str]:
+    return [item.image for spec in case.backends for item in _answering(spec, case.target_of(port, spec))]
+
+
+def _administration(case: Case, tools: list[Tool]) -> Finding:
+    first = tools[0]
+    doubt = Evidence("otherwise", "another program may use the port", "no name and no image here says more")
+    others = [port for index, port in enumerate(case.ports) if index not in {tool.place for tool in tools}]
+    patch = [{"op": "remove", "path": f"/spec/ports/{tool.place}"} for tool in reversed(tools)]
+    return fail(
+        "sec-admin-public",
+        case.subject,
+        f"a port for administration is open to the outside: {first.sign}, through {_way(case, first.port)}",
+        Evidence("type", case.type, f"service/{case.name} .spec.type"),
+        *(
+            Evidence("port", f"{tool.port.port} -> {tool.port.target_port}: {tool.sign}", _place(case, tool.place))
+            for tool in tools
+        ),
+        *_source_ranges(case),
+        *([] if all(tool.is_certain for tool in tools) else [doubt]),
+        remedies=(Remedy("take it out of the Service", patch_command(case.namespace, f"service {case.name}", patch)),)
+        if others
+        else _remedies(case),
+        inferred=not all(tool.is_certain for tool in tools),
+    )
+
+
 # --- node ports in production ------------------------------------------------------------------------------------
 
 
 def _production(case: Case) -> str:
     """What says that the namespace is a production one; "" if nothing does, or if this is the way in."""
-    labels = case.service.metadata.labels or {}
-    if ENTRY_POINTS.search(" ".join((case.name, case.namespace, *labels.values()))):
+    if case.is_entry_point:
         return ""
     if PRODUCTION.search(case.namespace):
         return f"its name is {case.namespace}"

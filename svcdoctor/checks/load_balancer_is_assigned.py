@@ -9,6 +9,15 @@ lb-no-provider
                        EXTERNAL-IP is <pending>, and there are no events.
     Fix                Install a load-balancer controller, or reach the Service by its node port or a port-forward.
     Not a fault when   Only Pods use it, the Service is younger than a minute, or it names a class (loadBalancerClass).
+
+lb-class-unmatched
+    The Service asks for a load balancer of a class (loadBalancerClass) that no controller claims.
+    Why it breaks      A class takes the Service away from the default controllers: only the one that was started for
+                       this class answers. Without it the address stays pending, and there is no event.
+    Confirm by hand    kubectl -n {namespace} get service {name} -o jsonpath='{.spec.loadBalancerClass}'
+    Fix                Install the controller of the class, or make the Service again without the class: the field
+                       cannot be changed later.
+    Not a fault when   The controller runs outside of the cluster, as those of some clouds do.
 """
 
 from __future__ import annotations
@@ -18,22 +27,25 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, passed, skipped, unknown, warn
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
+from svcdoctor.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.objects import Event, Pod
 from svcdoctor.text import duration, listing, shorten
 
 CHECK = Check(
     step=Step.ENTRY,
-    codes={"lb-no-provider": Code(Stage.ENTRY)},
+    codes={
+        "lb-no-provider": Code(Stage.ENTRY),
+        "lb-class-unmatched": Code(Stage.ENTRY),
+    },
     reads=("services", "events", "pods"),
 )
 
 PROVIDER_SECONDS = 60.0  # controllers answer, or complain, within seconds
-PROVIDERS = re.compile(
-    r"metallb|cloud-controller-manager|cloud-provider|kube-vip|svclb-|klipper-lb|openelb|purelb|load-?balancer-controller"
-)
-# Controllers that write events on any Service, and assign no addresses.
-OTHER_SOURCES = re.compile(r"endpoint|allocator|repair")
+# Classes whose controllers a cloud runs where nobody sees them.
+ELSEWHERE = ("eks.amazonaws.com/", "networking.gke.io/", "oci.oraclecloud.com/")
+# Words of a class that tell no controller from another.
+COMMON_WORDS = frozenset(("service", "kubernetes", "example", "internal", "external", "public", "default", "class"))
 
 
 def run(case: Case) -> Iterator[Finding]:
@@ -42,29 +54,81 @@ def run(case: Case) -> Iterator[Finding]:
     if addresses := given_addresses(case.service):
         yield passed(case.subject, f"load balancer at {listing(addresses)}")
         return
-    if case.spec.load_balancer_class:
-        yield skipped(
-            case.subject, f"no address yet; only a controller of class {case.spec.load_balancer_class} hands one out"
-        )
-        return
     age = case.age(case.service)
     if age < PROVIDER_SECONDS:
         when = f"created {duration(age)} ago, judged after {PROVIDER_SECONDS:.0f}s"
         yield unknown("unknown-settling", case.subject, f"{when}; so far: no load balancer has been assigned")
         return
-    yield _sign_of_a_provider(case) or _no_provider(case)
+    said = said_by_controllers(case.events("Service", case.name))
+    if complaint(case.service, said):
+        return  # a controller is there, and has said why it gives none
+    if case.spec.load_balancer_class:
+        yield _class(case, said)
+    else:
+        yield _sign_of_a_provider(case, said) or _no_provider(case)
 
 
-def _sign_of_a_provider(case: Case) -> Finding | None:
+def _class(case: Case, said: list[Event]) -> Finding:
+    wanted = case.spec.load_balancer_class or ""
+    if said:
+        return skipped(
+            case.subject, f"no address yet; a controller said {said[-1].reason}: {shorten(said[-1].message or '', 100)}"
+        )
+    if wanted.startswith(ELSEWHERE):
+        return skipped(case.subject, f"no address yet; the cloud serves class {wanted} where it cannot be seen")
+    peers, all_services = case.everywhere("services")
+    pods, all_pods = case.everywhere("pods")
+    if any(item.spec.load_balancer_class == wanted and given_addresses(item) for item in peers):
+        return skipped(case.subject, f"no address yet; other Services of class {wanted} have one")
+    claiming = next((pod for pod in pods if _claims(pod, wanted)), None)
+    if claiming:
+        place = f"{claiming.metadata.namespace}/{claiming.metadata.name}"
+        return skipped(case.subject, f"no address yet; {place} runs, which serves class {wanted}")
+    providers = [pod.metadata.name for pod in pods if provides(pod)]
+    seen = "in the whole cluster" if all_services and all_pods else "in the namespaces that can be read"
+    again = (
+        f"kubectl -n {case.namespace} get service {case.name} -o yaml"
+        " | sed '/loadBalancerClass:/d' | kubectl replace --force -f -"
+    )
+    return fail(
+        "lb-class-unmatched",
+        case.subject,
+        f"no address for {duration(case.age(case.service))}: no controller serves load balancers of class {wanted}",
+        Evidence("class", wanted, f"service/{case.name} .spec.loadBalancerClass"),
+        Evidence("events", "none of a load-balancer controller", f"events about service/{case.name}"),
+        Evidence(
+            "controllers",
+            listing(providers) or "none",
+            f"pods {seen} that name the class, or are known to hand out addresses",
+        ),
+        Evidence("otherwise", "its controller may run outside of the cluster", "nothing in the cluster would show it"),
+        remedies=(Remedy("make it again without the class, for the default controller", again),),
+        inferred=True,
+    )
+
+
+def _claims(pod: Pod, wanted: str) -> bool:
+    """Whether a Pod was started for the class, or is called like it."""
+    arguments = [word for item in pod.spec.containers or () for word in (*(item.command or ()), *(item.args or ()))]
+    if any(wanted in word for word in arguments):
+        return True
+    names = [word for word in re.split(r"[./]", wanted) if word not in COMMON_WORDS and len(word) > 3]
+    names += ["aws-load-balancer-controller"] if wanted == "service.k8s.aws/nlb" else []
+    return any(name in word for name in names for word in words_of(pod))
+
+
+def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
     """Whatever shows that a controller is there: why it gives no address is another question."""
-    events = [event for event in case.events("Service", case.name) if not OTHER_SOURCES.search(_source(event))]
-    if events:
-        last = events[-1]
+    if said:
+        last = said[-1]
         return skipped(
             case.subject, f"no address yet; a controller said {last.reason}: {shorten(last.message or '', 100)}"
         )
     others = [
-        item for item in case.everywhere("services")[0] if item.spec.type == "LoadBalancer" and given_addresses(item)
+        item
+        for item in case.everywhere("services")[0]
+        # One of a class of its own has another controller than this.
+        if item.spec.type == "LoadBalancer" and given_addresses(item) and not item.spec.load_balancer_class
     ]
     if others:
         other = others[0].metadata
@@ -72,21 +136,13 @@ def _sign_of_a_provider(case: Case) -> Finding | None:
             case.subject,
             f"no address yet, and no events; other Services have one, such as {other.namespace}/{other.name}",
         )
-    providers = [pod for pod in case.everywhere("pods")[0] if _provides(pod)]
+    providers = [pod for pod in case.everywhere("pods")[0] if provides(pod)]
     if providers:
         pod = providers[0].metadata
         return skipped(
             case.subject, f"no address yet, and no events; a load-balancer controller runs: {pod.namespace}/{pod.name}"
         )
     return None
-
-
-def _source(event: Event) -> str:
-    return (event.source.component if event.source else None) or ""
-
-
-def _provides(pod: Pod) -> bool:
-    return any(PROVIDERS.search(word) for word in (pod.metadata.name, *(pod.metadata.labels or {}).values()))
 
 
 def _no_provider(case: Case) -> Finding:

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped
+from svcdoctor.manualslice import is_by_hand, is_mirrored
 from svcdoctor.objects import EndpointPort, EndpointSlice, ServicePort
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY
+from svcdoctor.reconcile import MANAGED_BY
 from svcdoctor.text import listing, patch_command, plural
 
 MIRRORING = "endpointslicemirroring-controller.k8s.io"
@@ -35,7 +36,7 @@ def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name or case.selector:
         yield skipped(case.subject, "endpoints are not written by hand")
         return
-    slices = [piece for piece in case.slices if piece.endpoints and _manager(piece) != CONTROLLER]
+    slices = [piece for piece in case.slices if piece.endpoints and is_by_hand(piece)]
     if not slices or not case.ports:
         return
     dead = [
@@ -102,7 +103,7 @@ def _remedies(case: Case, slices: list[EndpointSlice], dead: list[tuple[int, Ser
 
 def _remedy(case: Case, piece: EndpointSlice, dead: list[tuple[int, ServicePort]]) -> Remedy:
     """Names are changed where a person wrote them: in the slice, or in the Endpoints that a mirrored slice copies."""
-    target, root = ("endpoints", "/subsets/0/ports") if _manager(piece) == MIRRORING else ("endpointslice", "/ports")
+    target, root = ("endpoints", "/subsets/0/ports") if is_mirrored(piece) else ("endpointslice", "/ports")
     name = case.name if target == "endpoints" else piece.metadata.name
     patch: list[dict[str, object]] = []
     for _, port in dead:

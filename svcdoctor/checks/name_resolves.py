@@ -18,6 +18,16 @@ dns-corefile-zone-wrong
     Confirm by hand    kubectl -n {namespace} exec POD -- cat /etc/resolv.conf
     Fix                Name the kubelet's clusterDomain on the kubernetes line of the Corefile.
     Not a fault when   Callers use full names in the zone that CoreDNS serves.
+
+dns-negative-cache
+    The Service is younger than the time for which DNS remembers that its name did not exist.
+    Why it breaks      A name that was asked for before the Service was there is denied; CoreDNS (its cache plugin),
+                       NodeLocal DNSCache and the program itself keep that answer for a while, and go on denying the
+                       name although the Service exists now.
+    Confirm by hand    kubectl -n kube-system get configmap coredns -o yaml (cache)
+    Fix                Wait; where it matters, create Services before those who call them.
+    Not a fault when   It always passes by itself. A name that is denied a minute after the Service was created is
+                       denied for another reason.
 """
 
 from __future__ import annotations
@@ -29,17 +39,19 @@ from typing import NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
 from svcdoctor.lookup import Lookup, Lookups
 from svcdoctor.text import duration, listing, plural
+from svcdoctor.traffic import kept_from_dns
 
 CHECK = Check(
     step=Step.DNS,
     codes={
         "dns-corefile-override": Code(Stage.DNS),
         "dns-corefile-zone-wrong": Code(Stage.DNS, settles=False),
+        "dns-negative-cache": Code(Stage.DNS, settles=False),
     },
-    reads=("services", "endpointslices", "pods", "configmaps", "namespaces"),
+    reads=("services", "endpointslices", "pods", "configmaps", "namespaces", "networkpolicies", "clusterroles"),
 )
 CONTROL = "kubernetes.default"
 ABSENT = ("nxdomain", "nodata")
@@ -87,7 +99,10 @@ def run(case: Case) -> Iterator[Finding]:
     elif hidden := _is_ignored(case, asked):
         yield skipped(case.subject, f"CoreDNS hides Services without a ready endpoint ({hidden})")
     elif asked.full in asked.wrong:
-        yield _full_name_fails(case, asked, asked.full)
+        finding = _full_name_fails(case, asked, asked.full)
+        yield finding
+        if finding.code == "unknown-settling" and asked.full.outcome in ABSENT:
+            yield from _remembered(case)
     else:
         yield _short_name_fails(case, asked)
 
@@ -194,6 +209,15 @@ def _full_name_fails(case: Case, asked: Asked, answer: Lookup) -> Finding:
     detail = f" ({answer.detail})" if answer.detail else ""
     message = f"{_bare(answer)}: {answer.outcome}{detail}, {asked.where}; {CONTROL} resolves"
     return unknown("unknown-timeout", case.subject, message, _seen(asked, answer), remedies=(_again(asked, answer),))
+
+
+def _remembered(case: Case) -> Iterator[Finding]:
+    """What was asked for too early stays denied for as long as caches keep it."""
+    caches = [cache for block in case.or_without(case.corefile, []) for cache in block.all("cache")]
+    if caches:
+        message = f"who asked for {case.name} before it was created may be denied it for up to {CACHED_SECONDS:.0f}s"
+        source = f"configmap/coredns in kube-system, {caches[0].where}"
+        yield note("dns-negative-cache", case.subject, message, Evidence("cache", caches[0].text, source))
 
 
 def _short_name_fails(case: Case, asked: Asked) -> Finding:
@@ -311,11 +335,15 @@ def _unexplained(case: Case, asked: Asked, answer: Lookup) -> Finding:
             ),
         ),
         inferred=True,
+        because="dns-coredns-rbac" if case.coredns_lacks() else None,
     )
 
 
 def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
     """The Pod that was asked resolves nothing at all: that says nothing of this Service."""
+    if policy := kept_from_dns(case, asked.said.vantage):
+        message = f"nobody else could be asked: NetworkPolicy {policy} keeps {asked.said.vantage.pod} from DNS"
+        return skipped(case.subject, message)
     config = asked.said.resolv_conf
     dns = case.or_without(case.kube_dns, None)
     servers = list(config.nameservers) if config else []

@@ -9,6 +9,16 @@ svc-missing
     Not a fault when   The name is answered by something else than a Service: hostAliases, or a search domain of the
                        nodes in which a host of that name exists.
 
+dns-client-wrong-name
+    A workload calls a Service by a name that does not exist, and one that is spelled nearly so does.
+    Why it breaks      DNS knows only the exact name of the Service and of its namespace. A missing suffix (db for
+                       db-svc), two letters swapped or the namespace of another environment end in NXDOMAIN
+                       ("bad address", "Name or service not known"), while the Service itself is healthy.
+    Confirm by hand    kubectl -n {namespace} get services, and compare with what the caller is told
+    Fix                Correct the name in the caller's settings.
+    Not a fault when   The name is answered by something else than a Service: hostAliases, or a search domain of the
+                       nodes in which a host of that name exists.
+
 dns-short-name-cross-ns
     A workload calls a Service of another namespace by its bare name.
     Why it breaks      The search list of a Pod completes a bare name with its own namespace only: `cart` asked in
@@ -21,12 +31,12 @@ dns-short-name-cross-ns
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.callers import Reference
+from svcdoctor.callers import TOP_LEVEL, Reference
 from svcdoctor.case import SETTLING_SECONDS, ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.correction import corrected, with_host
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown
 from svcdoctor.objects import Service
 from svcdoctor.template import WORKLOAD_RESOURCES, Template
@@ -35,39 +45,31 @@ from svcdoctor.text import duration, edit_distance, listing, plural
 CHECK = Check(
     step=Step.CALLERS,
     codes={
-        "svc-missing": Code(Stage.SERVED),
+        "svc-missing": Code(Stage.SERVED, symptom=True),  # why it was never made may be known
+        "dns-client-wrong-name": Code(Stage.DNS, symptom=True, settles=False),
         "dns-short-name-cross-ns": Code(Stage.DNS, settles=False),
     },
     reads=(
         "services",
         "configmaps",
         "namespaces",
+        "nodes",
         "pods",
         *WORKLOAD_RESOURCES,
     ),
     about="client",
 )
+_DIGITS = re.compile(r"\d+")
 SUFFIXES = ("-svc", "-service", "-headless", "-srv")
 
 
 def run(case: ClientCase) -> Iterator[Finding]:
     if case.is_idle or not case.asks_cluster_dns:
         return
-    named: dict[tuple[str, str], list[Reference]] = {}
-    for reference in case.references:
-        if reference.certain:
-            named.setdefault((reference.namespace, reference.service), []).append(reference)
-    there = 0
-    faults: list[Finding] = []
-    for (namespace, name), uses in named.items():
-        services = _services(case, namespace)
-        if services is None:
-            continue
-        if name in services:
-            there += 1
-        elif not all(_has_another_answer(case, use) for use in uses):
-            faults.append(_missing(case, namespace, name, services, uses))
+    faults = [_missing(case, namespace, name, uses) for (namespace, name), uses in case.absent.items()]
+    faults += _misspelt_namespaces(case)
     yield from faults
+    there = sum(name in (case.services_of(namespace) or {}) for namespace, name in case.named)
     if there and not faults:
         yield passed(
             case.subject,
@@ -75,55 +77,92 @@ def run(case: ClientCase) -> Iterator[Finding]:
         )
 
 
-def _services(case: ClientCase, namespace: str) -> Mapping[str, Service] | None:
-    """The Services of a namespace by name; None where they may not be read: then nothing is said about them."""
-    return case.or_without(lambda: case.listed("services", namespace), None)
-
-
-def _has_another_answer(case: ClientCase, reference: Reference) -> bool:
-    """Whether something else than a Service of that name answers it, or may."""
-    labels = reference.host.rstrip(".").split(".")
-    config = case.template.spec.dns_config
-    if len(labels) < 3 and config and config.searches:
-        return True
-    if len(labels) == 2 and labels[1] in (_services(case, case.namespace) or {}):
-        return True  # a Pod of a headless Service
-    asked = (case.world.lookups or {}).get(case.namespace)
-    answer = asked.answer(reference.host) if asked else None
-    return answer is not None and answer.answered
-
-
-def _missing(
-    case: ClientCase, namespace: str, name: str, services: Mapping[str, Service], uses: list[Reference]
-) -> Finding:
-    subject = Subject("Service", namespace, name)
+def _missing(case: ClientCase, namespace: str, name: str, uses: list[Reference]) -> Finding:
     age = case.age(case.template.owner)
     if age < SETTLING_SECONDS:
         said = f"{case.template.ref} was made {duration(age)} ago; {name}, which it calls, is not in {namespace} yet"
-        return unknown("unknown-settling", subject, said, *_named_by(uses))
+        return unknown("unknown-settling", Subject("Service", namespace, name), said, *_named_by(uses))
+    services = case.services_of(namespace) or {}
     workload = _workload(case, namespace, name)
-    bare = all("." not in use.host for use in uses)
-    elsewhere, complete = _elsewhere(case, name) if bare else ([], True)
-    if len(elsewhere) == 1 and workload is None:
+    elsewhere, complete = _elsewhere(case, name, namespace)
+    is_bare = all("." not in use.host for use in uses)
+    if is_bare and len(elsewhere) == 1 and workload is None:
         return _in_another_namespace(case, name, elsewhere[0], uses)
     near = _nearest(name, services)
+    home = "" if is_bare else f".{namespace}"
+    if near and workload is None:
+        meant = [f"{other}{home}" for other in near]
+        return _wrong_name(case, namespace, name, uses, meant, f"services in namespace {namespace}")
+    if len(elsewhere) == 1 and workload is None:
+        meant = [f"{name}.{elsewhere[0]}"]
+        return _wrong_name(case, namespace, name, uses, meant, "services in all namespaces")
+    return _no_service(case, namespace, name, uses, workload, near, elsewhere, complete)
+
+
+def _said(case: ClientCase, namespace: str, name: str) -> str:
+    exists = bool(case.services_of(namespace)) or namespace in {*case.known_namespaces(), case.namespace}
+    where = f"namespace {namespace} has no such Service" if exists else f"there is no namespace {namespace}"
+    return f"{name} is called by name, but {where}"
+
+
+def _wrong_name(
+    case: ClientCase, namespace: str, name: str, uses: list[Reference], meant: list[str], source: str
+) -> Finding:
+    return fail(
+        "dns-client-wrong-name",
+        Subject("Service", namespace, name),
+        f"{_said(case, namespace, name)}; the nearest is {meant[0]}",
+        Evidence("nearest", listing(meant), source),
+        *_named_by(uses),
+        remedies=_corrected(case, uses, meant[0]),
+    )
+
+
+def _no_service(
+    case: ClientCase,
+    namespace: str,
+    name: str,
+    uses: list[Reference],
+    workload: Template | None,
+    near: list[str],
+    elsewhere: list[str],
+    complete: bool,
+) -> Finding:
     evidence = [Evidence("nearest", listing(near) or "none", f"services in namespace {namespace}")]
     if elsewhere:
         evidence.append(Evidence("same name", f"in namespaces {listing(elsewhere)}", "services in all namespaces"))
-    elif bare and not complete:
+    elif not complete:
         evidence.append(Evidence("not seen", "Services of other namespaces", "list services in the whole cluster"))
     if workload:
         evidence.append(Evidence("without a Service", workload.ref, f"namespace {namespace}"))
-    exists = namespace == case.namespace or bool(services) or namespace in case.known_namespaces()
-    said = f"namespace {namespace} has no such Service" if exists else f"there is no namespace {namespace}"
+        remedy = Remedy(f"create the Service for {workload.ref}", _expose(workload, name, uses))
+    else:
+        look = f"kubectl -n {namespace} get services"
+        remedy = Remedy("create the Service, or correct the name after", look, changes_cluster=False)
     return fail(
         "svc-missing",
-        subject,
-        f"{name} is called by name, but {said}",
+        Subject("Service", namespace, name),
+        _said(case, namespace, name),
         *evidence,
         *_named_by(uses),
-        remedies=tuple(_remedies(case, namespace, name, near, workload, uses)),
+        remedies=(remedy,),
     )
+
+
+def _misspelt_namespaces(case: ClientCase) -> Iterator[Finding]:
+    """`cart.shpo`, where there is no namespace shpo, and the Service cart in one that is spelled nearly so."""
+    known = case.known_namespaces()
+    found: dict[tuple[str, str, str], list[Reference]] = {}
+    for setting, host in case.hosts:
+        name, _, namespace = host.name.rstrip(".").partition(".")
+        if not host.certain or not namespace or "." in namespace or namespace in {*known, *TOP_LEVEL}:
+            continue
+        meant = [other for other in known if is_close(namespace, other) and name in (case.services_of(other) or {})]
+        if len(meant) == 1:
+            use = Reference(host.name, host.port, name, namespace, True, setting)
+            found.setdefault((namespace, name, meant[0]), []).append(use)
+    for (namespace, name, other), uses in found.items():
+        yield _wrong_name(case, namespace, name, uses, [f"{name}.{other}"], f"services in namespace {other}")
 
 
 def _in_another_namespace(case: ClientCase, name: str, other: str, uses: list[Reference]) -> Finding:
@@ -133,7 +172,7 @@ def _in_another_namespace(case: ClientCase, name: str, other: str, uses: list[Re
         f"names {name} without its namespace: there is none in {case.namespace}, only {name}.{other}",
         *_named_by(uses),
         Evidence("Service", f"{other}/{name}", f"services in namespace {other}"),
-        remedies=tuple(_corrected(case, uses, f"{name}.{other}")),
+        remedies=_corrected(case, uses, f"{name}.{other}"),
     )
 
 
@@ -143,7 +182,7 @@ def _named_by(uses: list[Reference]) -> list[Evidence]:
     return [Evidence("named", f"{use.host}{port}", use.source) for use, port in zip(uses, ports, strict=True)][:4]
 
 
-def _elsewhere(case: ClientCase, name: str) -> tuple[list[str], bool]:
+def _elsewhere(case: ClientCase, name: str, namespace: str) -> tuple[list[str], bool]:
     """Other namespaces with a Service of that name, and whether we could look in all."""
     services, complete = case.everywhere("services")
 
@@ -154,7 +193,7 @@ def _elsewhere(case: ClientCase, name: str) -> tuple[list[str], bool]:
         return index
 
     found = case.world.derived("namespaces by service name", build).get(name, [])
-    return sorted(namespace for namespace in found if namespace != case.namespace), complete
+    return sorted(other for other in found if other != namespace), complete
 
 
 def _nearest(name: str, services: Mapping[str, Service]) -> list[str]:
@@ -164,9 +203,17 @@ def _nearest(name: str, services: Mapping[str, Service]) -> list[str]:
         return next((value.removesuffix(suffix) for suffix in SUFFIXES if value.endswith(suffix)), value)
 
     same = [other for other in services if stem(other) == stem(name)]
-    close = [other for other in services if other not in same and len(name) > 3 and edit_distance(name, other) < 3]
+    close = [other for other in services if other not in same and is_close(name, other)]
     longer = [other for other in services if other not in same + close and other.startswith(f"{name}-")]
     return [*sorted(same), *sorted(close, key=lambda other: (edit_distance(name, other), other)), *sorted(longer)][:3]
+
+
+def is_close(name: str, other: str) -> bool:
+    """Whether one may be a slip of the other: a letter more, less or else, or two that changed places."""
+    if len(name) < 4 or _DIGITS.sub("0", name) == _DIGITS.sub("0", other):
+        return False  # db-1 is no slip of db-2
+    distance = edit_distance(name, other)
+    return distance == 1 or (distance == 2 and (len(name) > 5 or sorted(name) == sorted(other)))
 
 
 def _workload(case: ClientCase, namespace: str, name: str) -> Template | None:
@@ -177,22 +224,6 @@ def _workload(case: ClientCase, namespace: str, name: str) -> Template | None:
     return next(
         (template for template in templates if template.name == name and template.kind not in ("Job", "CronJob")), None
     )
-
-
-def _remedies(
-    case: ClientCase, namespace: str, name: str, near: list[str], workload: Template | None, uses: list[Reference]
-) -> Iterator[Remedy]:
-    if workload:
-        yield Remedy(f"create the Service for {workload.ref}", _expose(workload, name, uses))
-    elif near:
-        home = "" if namespace == case.namespace else f".{namespace}"
-        yield from _corrected(case, uses, f"{near[0]}{home}")
-    else:
-        yield Remedy(
-            "create the Service, or correct the name after",
-            f"kubectl -n {namespace} get services",
-            changes_cluster=False,
-        )
 
 
 def _expose(workload: Template, name: str, uses: list[Reference]) -> str:
@@ -209,24 +240,6 @@ def _expose(workload: Template, name: str, uses: list[Reference]) -> str:
     return f"{create} && kubectl -n {workload.namespace} set selector service {name} {selector}"
 
 
-def _corrected(case: ClientCase, uses: list[Reference], host: str) -> Iterator[Remedy]:
-    """The caller's setting with the right host; by hand where it is not an environment variable of its own."""
-    kind, name = case.template.kind.lower(), case.template.name
-    for use in uses:
-        setting = use.setting
-        value = _with_host(setting.text, use.host, host)
-        if setting.env and value and kind not in ("pod", "job") and "@" not in setting.text:
-            assignment = shlex.quote(f"{setting.env}={value}")
-            command = f"kubectl -n {case.namespace} set env {kind}/{name} -c {setting.container} {assignment}"
-            yield Remedy(f"name {host} in {setting.env}", command)
-        elif setting.config:
-            yield Remedy(f"name {host} in it", f"kubectl -n {case.namespace} edit configmap {setting.config}")
-        else:
-            yield Remedy(f"name {host} instead of {use.host}", f"kubectl -n {case.namespace} edit {kind} {name}")
-
-
-def _with_host(text: str, old: str, new: str) -> str | None:
-    """The setting with its host replaced, where a host stands in it; user names and paths are left alone."""
-    pattern = rf"(^|//|,){re.escape(old)}(?=[:/,?;]|$)(?!://)"
-    changed = re.sub(pattern, lambda match: match.group(1) + new, text)
-    return changed if changed != text else None
+def _corrected(case: ClientCase, uses: list[Reference], host: str) -> tuple[Remedy, ...]:
+    """Each setting of the caller with the right host."""
+    return tuple(corrected(case.template, use.setting, with_host(use.host, host), f"name {host}") for use in uses)

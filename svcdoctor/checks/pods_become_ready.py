@@ -85,6 +85,14 @@ pods-not-ready-probe
     Fix                Probe the port and path that the container serves, or mend what the application waits for.
     Not a fault when   The container has just started, or is within initialDelaySeconds.
 
+pods-readiness-dependency
+    The Pods run, and are not ready because something that they share is not: all at once they leave the endpoints.
+    Why it breaks      A readiness probe that asks for a database or another Service makes its outage the outage of
+                       every Pod that asks: none is left to answer even what needs no database.
+    Confirm by hand    kubectl -n {namespace} get events --field-selector=reason=Unhealthy
+    Fix                Bring back what they ask for; then let the probe answer for its own Pod alone.
+    Not a fault when   Without that dependency no request can be answered at all, and clients retry.
+
 pods-readiness-gate
     All containers are ready, but the Pod waits for a condition that some controller must set.
     Why it breaks      spec.readinessGates names conditions that must be True besides the containers. When the
@@ -127,21 +135,17 @@ pods-node-notready
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Stage, Status, Step, fail, note, passed, skipped, unknown, warn
-from svcdoctor.objects import Pod
-from svcdoctor.podstate import PodState
-from svcdoctor.reconcile import SERVICE_NAME
+from svcdoctor.finding import Finding, Stage, Status, Step, passed, skipped
+from svcdoctor.podverdict import SETTLING, verdicts
 from svcdoctor.template import WORKLOAD_RESOURCES
-from svcdoctor.text import listing, plural
+from svcdoctor.text import plural
 
 _BEFORE_START = Code(Stage.POD_ADDRESSES)
 _NOT_READY = Code(Stage.PODS_READY)
-_RUNNING = ("pods-not-ready-probe", "pods-sidecar-not-ready", "pods-readiness-gate")
 
 CHECK = Check(
     step=Step.ENDPOINTS,
@@ -159,134 +163,23 @@ CHECK = Check(
         "pods-liveness-kill": _NOT_READY,
         "pods-startup-probe": _NOT_READY,
         "pods-not-ready-probe": _NOT_READY,
+        "pods-readiness-dependency": _NOT_READY,
         "pods-readiness-gate": _NOT_READY,
         "pods-sidecar-not-ready": _NOT_READY,
         "pods-node-notready": _NOT_READY,
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices"),
+    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
 )
 
 
 def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name or not case.selector:
         yield skipped(case.subject, "no selector, so no Pods of its own")
+        return
+    found = list(verdicts(case, {*CHECK.codes, SETTLING}))
+    if found:
+        yield from found
     elif not case.live_pods:
-        yield from _masked(case) or [_none_left(case)]
-    elif all(state.status in (Status.PASS, Status.SKIP) for state in case.pod_states.values()):
+        yield skipped(case.subject, "no Pod to look at")
+    elif all(state.ready or state.status is Status.SKIP for state in case.pod_states.values()):
         yield passed(case.subject, f"{plural(len(case.pod_states), 'Pod')} ready or leaving")
-    else:
-        for names in _alike(case.pod_states):
-            yield from _judged(case, names)
-
-
-def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
-    """One finding for Pods that fail alike, with the evidence of the first."""
-    state = case.pod_states[names[0]]
-    code, message = state.code or "", f"{state.message}, {state.tally}" if state.tally else state.message
-    served = any(other.ready for other in case.pod_states.values())
-    if code == "unknown-settling":
-        if not served:
-            yield unknown(code, case.subject, f"no ready Pod yet: {message}", pods=names)
-    elif served and names[0] in case.starting_pods:
-        text = f"a new version is being rolled out and does not start yet: {message}"
-        yield note(code, case.subject, text, *state.evidence, remedies=state.remedies)
-    else:
-        # Addresses of Pods that are not ready get requests where the Service says so, and these Pods do run.
-        reached = case.spec.publish_not_ready_addresses and code in _RUNNING
-        say = fail if state.status is Status.FAIL and not served and not reached else warn
-        evidence = (*_how_many(case, names), *state.evidence, *_waited_for(case, names[0], code))
-        yield say(code, case.subject, message, *evidence, remedies=state.remedies, inferred=state.inferred, pods=names)
-
-
-def _masked(case: Case) -> list[Finding]:
-    """What keeps the Pods from serving that the selector misses, where none of them could."""
-    pods = case.or_without(lambda: case.masked_pods, [])
-    states = {pod.metadata.name: case.pod_state(pod) for pod in pods}
-    if any(state.ready or state.code == "unknown-settling" for state in states.values()):
-        return []
-    return [
-        fail(
-            states[names[0]].code or "",
-            case.subject,
-            f"the Pods that the selector misses are not ready: {states[names[0]].message}",
-            *states[names[0]].evidence,
-            remedies=states[names[0]].remedies,
-            inferred=states[names[0]].inferred,
-        )
-        for names in _alike(states)
-        if states[names[0]].status is Status.FAIL
-    ]
-
-
-def _alike(states: dict[str, PodState]) -> list[tuple[str, ...]]:
-    """The names of Pods that fail in the same way, together; the largest group first."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for name, state in sorted(states.items(), key=lambda entry: entry[1].is_vague):
-        if state.code:
-            telling = next((key for key in groups if key[0] == state.code and state.is_vague), None)
-            groups.setdefault(telling or (state.code, state.message), []).append(name)
-    return sorted(map(tuple, groups.values()), key=len, reverse=True)
-
-
-def _how_many(case: Case, names: tuple[str, ...]) -> list[Evidence]:
-    if len(case.live_pods) == 1:
-        return []
-    return [
-        Evidence(
-            "Pods",
-            f"{len(names)} of {len(case.live_pods)}: {listing(names)}",
-            f"pods with labels {','.join(f'{key}={value}' for key, value in case.selector.items())}",
-        )
-    ]
-
-
-def _none_left(case: Case) -> Finding:
-    """Only Pods that have ended, if any. Those of a Job are meant to end."""
-    ended = [pod for pod in case.pods if not any(owner.kind == "Job" for owner in pod.metadata.owner_references or ())]
-    if not ended:
-        return skipped(case.subject, "no Pod to look at")
-    states = [case.pod_state(pod) for pod in ended]
-    names = tuple(pod.metadata.name for pod in ended)
-    return fail(
-        "pods-completed",
-        case.subject,
-        f"{plural(len(ended), 'Pod')} {states[0].message}",
-        *states[0].evidence,
-        pods=names,
-    )
-
-
-def _waited_for(case: Case, name: str, code: str) -> list[Evidence]:
-    """The Services that the command of a blocked init container names: one of them may be the real fault."""
-    if code != "pods-init-blocked":
-        return []
-    return case.or_without(lambda: list(_named_services(case, name)), [])
-
-
-def _named_services(case: Case, name: str) -> Iterator[Evidence]:
-    for host in _hosts(case.listed("pods")[name]):
-        short, _, rest = host.partition(".")
-        known = short in case.listed("services")
-        here = known and short != case.name and rest in ("", case.namespace)
-        if here or rest.startswith(f"{case.namespace}.svc"):
-            state = plural(_ready_behind(case, short), "ready endpoint") if known else "no such Service"
-            yield Evidence("waits for", f"service/{short}: {state}", f"the command names {host}")
-
-
-def _ready_behind(case: Case, service: str) -> int:
-    return sum(
-        not (endpoint.conditions and endpoint.conditions.ready is False)
-        for piece in case.listed("endpointslices").values()
-        if (piece.metadata.labels or {}).get(SERVICE_NAME) == service
-        for endpoint in piece.endpoints or ()
-    )
-
-
-def _hosts(pod: Pod) -> list[str]:
-    """What looks like a host name in the commands of the init containers, each once."""
-    words = [
-        word
-        for container in pod.spec.init_containers or ()
-        for word in (*(container.command or ()), *(container.args or ()))
-    ]
-    return list(dict.fromkeys(re.findall(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*", " ".join(words))))

@@ -20,6 +20,14 @@ slice-port-partial
     Fix                Declare the name in every workload, or use the number.
     Not a fault when   The name is another number on each Pod, which is what names are for; or each workload behind the
                        Service is meant to serve ports of its own.
+
+port-named-differs-per-pod
+    One name leads to a program's own port on some Pods, and on others to a port beside it, such as metrics.
+    Why it breaks      A name may be another number on each workload, and requests follow it: those that reach the
+                       odd workload are answered by what happens to have the name there.
+    Confirm by hand    kubectl -n {namespace} get pods -o jsonpath='{.items[*].spec.containers[*].ports}'
+    Fix                Give the name to the same port of every workload, or use the number.
+    Not a fault when   The programs serve the same on both numbers: names are for that.
 """
 
 from __future__ import annotations
@@ -31,6 +39,7 @@ from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import ContainerPort, Pod, PodSpec, ServicePort
+from svcdoctor.podports import BESIDE, declares
 from svcdoctor.reconcile import serving_containers
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import edit_distance, listing, patch_command, plural
@@ -40,6 +49,7 @@ CHECK = Check(
     codes={
         "slice-ports-empty": Code(Stage.PORTS_PRESENT, settles=False),
         "slice-port-partial": Code(Stage.PORTS_PRESENT, settles=False),
+        "port-named-differs-per-pod": Code(Stage.PROTOCOL, settles=False),
     },
     reads=(
         "services",
@@ -79,7 +89,9 @@ def run(case: Case) -> Iterator[Finding]:
     partial = [item for item in named if item not in dead and _lacking(case, item)]
     for item in partial:
         yield _partial(case, item)
-    good = [item for item in named if item not in dead and item not in partial]
+    odd = [finding for item in named if item not in (*dead, *partial) for finding in _odd(case, item)]
+    yield from odd
+    good = [] if odd else [item for item in named if item not in dead and item not in partial]
     if good:
         yield passed(case.subject, "; ".join(_resolved(case, item) for item in good))
 
@@ -119,6 +131,45 @@ def _resolved(case: Case, item: NamedPort) -> str:
 
 def _numbers(case: Case, port: ServicePort) -> list[int]:
     return sorted({number for spec in case.backends if (number := case.target_of(port, spec)) is not None})
+
+
+# Ports that programs have beside their own, whatever they are called: Prometheus and its exporters, proxies' admin
+# ports, profilers and debuggers.
+SIDE_PORTS = frozenset(
+    {2112, 5005, 6060, 8125, 9090, 9091, 9100, 9102, 9113, 9121, 9153, 9187, 9901, 15000, 15020, 15090}
+)
+
+
+def _odd(case: Case, item: NamedPort) -> Iterator[Finding]:
+    """Workloads where the name is a port beside the one that it is elsewhere."""
+    numbers = [case.target_of(item.port, _newest(backend)) for backend in case.backing]
+    if len(set(numbers)) < 2 or BESIDE.search(item.target) or BESIDE.search(item.port.name):
+        return
+    for backend, number in zip(case.backing, numbers, strict=True):
+        others = {other for other in numbers if other is not None and other not in (number, *SIDE_PORTS)}
+        own = [declared for declared in _ports_of([backend]) if declared.container_port in others]
+        if number not in SIDE_PORTS or not own:
+            continue
+        text = f"targetPort {item.target} is port {number} on {backend.owner}, which is a port for metrics or debugging"
+        yield warn(
+            "port-named-differs-per-pod",
+            case.subject,
+            f"{text}; elsewhere it is {listing([str(other) for other in sorted(others)])}",
+            _asked(case, item),
+            *_declared(case.backing),
+            Evidence("otherwise", f"the program of {backend.owner} may serve on {number}", "names may differ per Pod"),
+            remedies=_by_number(case, item, own[0].container_port) if own else (),
+            inferred=True,
+            pods=tuple(pod.metadata.name for pod in backend.pods),
+        )
+
+
+def _by_number(case: Case, item: NamedPort, number: int) -> tuple[Remedy, ...]:
+    """The number, where every workload declares it."""
+    if not all(declares(_newest(backend), number, item.port.protocol) for backend in case.backing):
+        return ()
+    patch = [{"op": "replace", "path": f"/spec/ports/{item.place}/targetPort", "value": number}]
+    return (Remedy(f"use targetPort {number}", patch_command(case.namespace, f"service {case.name}", patch)),)
 
 
 # --- what is said of those that do not ---------------------------------------------------------------------------

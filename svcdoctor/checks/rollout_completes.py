@@ -7,6 +7,13 @@ workload-rollout-stuck
     Confirm by hand    kubectl -n {namespace} rollout status deployment
     Fix                Fix what keeps the new Pods from being ready, or go back: kubectl rollout undo.
     Not a fault when   The rollout is within its progressDeadlineSeconds, or was paused on purpose.
+
+workload-paused
+    The Deployment behind the Service is paused: what is changed in its template does not reach its Pods.
+    Why it breaks      A paused Deployment takes changes and rolls none out, and a rollout that was half done stays so.
+    Confirm by hand    kubectl -n {namespace} get deployments -o jsonpath='{.items[*].spec.paused}'
+    Fix                kubectl -n {namespace} rollout resume deployment NAME
+    Not a fault when   Somebody is collecting changes, or watches the first Pods of a new version: so it is a note.
 """
 
 from __future__ import annotations
@@ -15,17 +22,16 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, passed, warn
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, passed, warn
+from svcdoctor.history import differences, last_change, newest
 from svcdoctor.objects import Condition, Pod, Workload
 from svcdoctor.reconcile import is_ready
 from svcdoctor.template import top_owner
-from svcdoctor.text import duration, plural, shorten
-
-REVISION = "deployment.kubernetes.io/revision"
+from svcdoctor.text import listing, plural, shorten, utc_time
 
 CHECK = Check(
     step=Step.LABELS,
-    codes={"workload-rollout-stuck": Code(Stage.EXPECTED_SET)},
+    codes={"workload-rollout-stuck": Code(Stage.EXPECTED_SET), "workload-paused": Code(Stage.EXPECTED_SET)},
     reads=("pods", "deployments", "replicasets", "events", "nodes"),
 )
 
@@ -39,14 +45,29 @@ def run(case: Case) -> Iterator[Finding]:
     deployments = [case.listed("deployments")[name] for name in names if name in case.listed("deployments")]
     stuck = [finding for deployment in deployments if (finding := _stuck(case, deployment))]
     yield from stuck
+    yield from (_paused(case, deployment) for deployment in deployments if deployment.spec.paused)
     if not stuck:
         yield passed(case.subject, f"{plural(len(deployments), 'Deployment')} behind it, no rollout past its deadline")
+
+
+def _paused(case: Case, deployment: Workload) -> Finding:
+    name = deployment.metadata.name
+    current = case.or_without(lambda: newest(case.replica_sets_of(deployment)), None)
+    waiting = tuple(differences(current.spec.template, deployment.spec.template)) if current else ()
+    held = f"; what does not reach its Pods: {listing(waiting)}" if waiting else ""
+    return note(
+        "workload-paused",
+        case.subject,
+        f"deployment/{name} is paused{held}",
+        Evidence("paused", "true", f"deployment/{name} .spec.paused"),
+        remedies=(Remedy("let it roll out", f"kubectl -n {case.namespace} rollout resume deployment/{name}"),),
+    )
 
 
 def _stuck(case: Case, deployment: Workload) -> Finding | None:
     name = deployment.metadata.name
     condition = _past_deadline(deployment)
-    new = _newest_replica_set(case, deployment) if condition else None
+    new = newest(case.replica_sets_of(deployment)) if condition else None
     if condition is None or new is None:
         return None
     pods = [pod for pod in case.live_pods if top_owner(pod) == ("Deployment", name)]
@@ -57,13 +78,14 @@ def _stuck(case: Case, deployment: Workload) -> Finding | None:
     return warn(
         "workload-rollout-stuck",
         case.subject,
-        f"the rollout of deployment/{name} is stuck{_since(case, condition)}; "
+        f"the rollout of deployment/{name} is stuck{_since(condition)}; "
         f"{plural(len(old), 'Pod')} of the old version still {'serves' if len(old) == 1 else 'serve'}",
         Evidence(
             "rollout",
             shorten(condition.message or condition.reason or ""),
             f"deployment/{name} .status.conditions[Progressing]",
         ),
+        *_change(case, deployment),
         *_why(case, new, waiting),
         remedies=(
             Remedy(
@@ -91,20 +113,19 @@ def _past_deadline(deployment: Workload) -> Condition | None:
     return None
 
 
-def _since(case: Case, condition: Condition) -> str:
-    seconds = case.seconds_since(condition.last_transition_time)
-    return "" if seconds is None else f" for {duration(seconds)}"
+def _since(condition: Condition) -> str:
+    moment = utc_time(condition.last_transition_time)
+    return f" since {moment}" if moment else ""
 
 
-def _newest_replica_set(case: Case, deployment: Workload) -> Workload | None:
-    """The ReplicaSet of the current template: the one that carries the Deployment's own revision."""
-    revision = (deployment.metadata.annotations or {}).get(REVISION)
-    for item in case.listed("replicasets").values():
-        owned = any(owner.uid == deployment.metadata.uid for owner in item.metadata.owner_references or ())
-        if owned and revision and (item.metadata.annotations or {}).get(REVISION) == revision:
-            found: Workload = item
-            return found
-    return None
+def _change(case: Case, deployment: Workload) -> Iterator[Evidence]:
+    """Which revision it is, since when, and what it changed."""
+    change = last_change(deployment, case.replica_sets_of(deployment))
+    if change and change.made:
+        yield Evidence("change", f"{change}, made at {utc_time(change.made)}", change.source)
+    elif change:
+        source = f"replicaset/{change.replica_set} .metadata.annotations"
+        yield Evidence("change", f"back to what {change} has", source)
 
 
 def _replica_set(pod: Pod) -> str:

@@ -27,8 +27,9 @@ from shlex import quote
 from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
+from svcdoctor.manualslice import is_by_hand
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, pod_addresses
+from svcdoctor.reconcile import pod_addresses
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing, plural, selector_text
 
@@ -53,7 +54,7 @@ def run(case: Case) -> Iterator[Finding]:
     if case.selector:
         yield passed(case.subject, f"exists, selector {selector_text(case.selector)}")
         return
-    orphaned = [piece for piece in case.slices if (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER]
+    orphaned = [piece for piece in case.slices if not is_by_hand(piece)]
     if orphaned and case.endpoints:
         yield _stale(case)
     elif case.endpoints:
@@ -73,6 +74,7 @@ def run(case: Case) -> Iterator[Finding]:
                 f"endpointslices labelled kubernetes.io/service-name={case.name}",
             ),
             remedies=(_set_selector(case),),
+            because="slice-manual-unlabelled",
         )
 
 

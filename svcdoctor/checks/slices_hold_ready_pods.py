@@ -9,6 +9,16 @@ slice-no-ready
     Fix                Whatever keeps the Pods from being ready, or from being selected.
     Not a fault when   The workload is scaled to zero on purpose, by an autoscaler that wakes it on demand.
 
+slice-all-terminating
+    Every endpoint belongs to a Pod that is shutting down, and no other Pod has taken over yet.
+    Why it breaks      Proxies go on with endpoints that terminate and still serve, for want of better ones; with the
+                       last of them the Service has none. Scaling down to zero, the strategy Recreate, and deleting all
+                       Pods at once do this.
+    Confirm by hand    kubectl -n {namespace} get pods -l {selector}
+    Fix                Start new Pods before old ones go: strategy RollingUpdate with maxUnavailable 0, a second
+                       replica, a PodDisruptionBudget for drains.
+    Not a fault when   The Service is being taken down on purpose.
+
 slice-partial-ready
     Some endpoints are ready and others are not, for longer than a rollout explains.
     Why it breaks      Requests are answered, by fewer Pods than were asked for: one more failure may be the last.
@@ -44,6 +54,7 @@ CHECK = Check(
     step=Step.ENDPOINTS,
     codes={
         "slice-no-ready": Code(Stage.SLICES_AGREE, symptom=True),
+        "slice-all-terminating": Code(Stage.SLICES_AGREE, symptom=True),
         "slice-partial-ready": Code(Stage.SLICES_AGREE, symptom=True),
         "slice-controller-lag": Code(Stage.SLICES_AGREE),
     },
@@ -104,6 +115,8 @@ def _readiness(case: Case, *, lagging: bool) -> Iterator[Finding]:
 def _none_ready(case: Case, message: str, origin: str, evidence: Evidence) -> Finding:
     # kube-proxy falls back on endpoints that terminate and still serve (KEP-1669), until their grace period is over.
     draining = {view.pod or view.address for view in case.endpoints if view.terminating and view.serving}
+    if case.endpoints and all(view.terminating for view in case.endpoints):
+        return _all_terminating(case, draining, evidence)
     if draining:
         return warn(
             "slice-no-ready",
@@ -112,6 +125,27 @@ def _none_ready(case: Case, message: str, origin: str, evidence: Evidence) -> Fi
             evidence,
         )
     return fail("slice-no-ready", case.subject, message + origin, evidence)
+
+
+def _all_terminating(case: Case, draining: set[str], evidence: Evidence) -> Finding:
+    leaving = sorted({view.pod or view.address for view in case.endpoints})
+    say = warn if draining else fail
+    state = f"{listing(sorted(draining))} still {'answers' if len(draining) == 1 else 'answer'}"
+    return say(
+        "slice-all-terminating",
+        case.subject,
+        f"every endpoint is shutting down, and no other Pod is there; {state if draining else 'none still answers'}",
+        evidence,
+        Evidence("shutting down", listing(leaving), "endpointslices .endpoints[].conditions.terminating"),
+        remedies=(
+            Remedy(
+                "see what is to come in their place",
+                f"kubectl -n {case.namespace} get deployments,statefulsets,daemonsets",
+                changes_cluster=False,
+            ),
+        ),
+        pods=tuple(leaving),
+    )
 
 
 def _lag(case: Case) -> Iterator[Finding]:

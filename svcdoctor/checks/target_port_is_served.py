@@ -10,6 +10,15 @@ port-target-unlistened
     Not a fault when   The program listens on it without declaring it: declaring ports is optional. So this is inferred,
                        and only said where a declared port is left unused or a passing probe uses another one.
 
+port-target-vs-probe
+    The readiness probe passes on another port than the one that the Service sends to, and nothing else in the Pods
+    shows that the Service's port is served.
+    Why it breaks      A passing probe proves that the program listens on the probe's port. Where the targetPort is
+                       another one that nothing speaks for, connections to the Service are refused by ready Pods.
+    Confirm by hand    kubectl -n {namespace} exec POD -- cat /proc/net/tcp /proc/net/tcp6
+    Fix                Set the targetPort to the port that the probe dials.
+    Not a fault when   The program serves both, as one with a port for health checks does: then it is inferred wrongly.
+
 port-target-swapped
     The Service's port is the one that the containers declare, and its targetPort is the one that clients expect.
     Why it breaks      `port` is what clients dial, `targetPort` is where the Pods listen. Written the wrong way round,
@@ -44,7 +53,8 @@ from typing import NamedTuple
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
-from svcdoctor.objects import Container, ContainerPort, Probe, ServicePort
+from svcdoctor.objects import Container, ServicePort
+from svcdoctor.podports import BESIDE, PROXIES, declared_ports, declares, mentions, probed_ports
 from svcdoctor.reconcile import is_ready, serving_containers
 from svcdoctor.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import listing, patch_command
@@ -53,6 +63,7 @@ CHECK = Check(
     step=Step.DESCRIBE,
     codes={
         "port-target-unlistened": Code(Stage.LISTENING, settles=False),
+        "port-target-vs-probe": Code(Stage.LISTENING, settles=False),
         "port-target-swapped": Code(Stage.LISTENING, settles=False),
         "port-protocol-mismatch": Code(Stage.PROTOCOL, settles=False),
         "port-headless-no-translation": Code(Stage.LISTENING, settles=False),
@@ -64,13 +75,6 @@ CHECK = Check(
     ),
 )
 
-# Containers that a mesh puts into Pods of others: their ports say nothing of the program.
-PROXIES = ("istio-proxy", "linkerd-proxy", "queue-proxy", "consul-dataplane", "kuma-sidecar", "envoy-sidecar")
-# Ports beside the one a program is there for. Their owners often leave one kind declared and the other not.
-BESIDE = re.compile(
-    r"(^|[-_.])(metrics?|prom(etheus)?|telemetry|monitoring|admin|debug|jmx|health(z|check)?|probes?|liveness|readiness"
-    r"|management|mgmt|status|pprof|profiling|gossip|peers?|cluster|raft|serf|epmd)($|[-_.])"
-)
 DEDICATED_PROBE = re.compile(r"health|ready|live|actuator|ping|status|metrics", re.IGNORECASE)
 FRONT_PORTS = (80, 443)
 
@@ -115,9 +119,11 @@ def _judge(case: Case, index: int, port: ServicePort) -> Finding | None:
         return _other_protocol(case, index, port, number, other)
     elsewhere = [_elsewhere(case, port, number, backend) for backend in case.backing]
     sure = [place for place in elsewhere if place]
-    if port.protocol != "TCP" or len(sure) < len(elsewhere):
+    if port.protocol != "TCP":
         return None
-    swapped = number in FRONT_PORTS and all(_declares(place.backend, port.port, "TCP") for place in sure)
+    if len(sure) < len(elsewhere):
+        return _contradicted(case, index, port, number)
+    swapped = number in FRONT_PORTS and all(declares(place.backend.spec, port.port, "TCP") for place in sure)
     return _swapped(case, index, port, number, sure) if swapped else _unlistened(case, index, port, number, sure)
 
 
@@ -127,7 +133,7 @@ def _served(case: Case, port: ServicePort) -> str:
     number = case.target_of(port, backend.spec)
     if number is None:
         return ""
-    for container, declared in _ports(backend):
+    for container, declared in declared_ports(backend.spec):
         if declared.container_port == number and declared.protocol == port.protocol:
             if isinstance(port.target_port, str):
                 return f"targetPort {port.target_port} is port {number} of container {container.name}"
@@ -138,43 +144,12 @@ def _served(case: Case, port: ServicePort) -> str:
 # --- what the Pods tell of their ports ---------------------------------------------------------------------------
 
 
-def _ports(backend: Backend) -> list[tuple[Container, ContainerPort]]:
-    return [(container, port) for container in serving_containers(backend.spec) for port in container.ports or []]
-
-
-def _declares(backend: Backend, number: int, protocol: str) -> bool:
-    return any(port.container_port == number and port.protocol == protocol for _, port in _ports(backend))
-
-
-def _probed_ports(container: Container) -> list[tuple[int, Probe]]:
-    """Ports that the container's probes dial, with the probe; names looked up among its own ports."""
-    found: list[tuple[int, Probe]] = []
-    for probe in (container.readiness_probe, container.liveness_probe, container.startup_probe):
-        action = probe and (probe.http_get or probe.tcp_socket or probe.grpc)
-        if not probe or not action:
-            continue
-        for declared in container.ports or []:
-            if declared.name == action.port:
-                found.append((declared.container_port, probe))
-        if isinstance(action.port, int):
-            found.append((action.port, probe))
-    return found
-
-
-def _mentions(container: Container, number: int) -> bool:
-    """Whether the container is told of the number as one to listen on: alone, after `=`, or after a local address."""
-    told = re.compile(rf"(?:^|[\s=,;'\"(\[/_]|(?:^|[\s=,'\"*\]/]|0\.0\.0\.0|127\.0\.0\.1|localhost):){number}(?![\d.])")
-    words = [*(container.command or []), *(container.args or [])]
-    words += [word for item in container.env or [] for word in (item.name, item.value or "")]
-    return any(told.search(word) for word in words)
-
-
 def _elsewhere(case: Case, port: ServicePort, number: int, backend: Backend) -> Elsewhere | None:
     """The port that a backend serves instead of this number; None where it may well serve the number."""
     containers = [container for container in serving_containers(backend.spec) if container.name not in PROXIES]
-    known = {declared.container_port for _, declared in _ports(backend)}
-    known |= {probed for container in containers for probed, _ in _probed_ports(container)}
-    if number in known or any(_mentions(container, number) for container in containers) or BESIDE.search(port.name):
+    known = {declared.container_port for _, declared in declared_ports(backend.spec)}
+    known |= {probed for container in containers for probed, _ in probed_ports(container)}
+    if number in known or any(mentions(container, number) for container in containers) or BESIDE.search(port.name):
         return None
     ready = any(is_ready(pod) for pod in backend.pods)
     free = [
@@ -197,7 +172,7 @@ def _elsewhere(case: Case, port: ServicePort, number: int, backend: Backend) -> 
 
 
 def _probes(container: Container, number: int) -> bool:
-    return any(probed == number for probed, _ in _probed_ports(container))
+    return any(probed == number for probed, _ in probed_ports(container))
 
 
 def _only_probed(case: Case, port: ServicePort, backend: Backend, containers: list[Container]) -> Elsewhere | None:
@@ -205,7 +180,7 @@ def _only_probed(case: Case, port: ServicePort, backend: Backend, containers: li
     probe looks like one that is served beside the program."""
     if len(containers) != 1:
         return None
-    probes = _probed_ports(containers[0])
+    probes = probed_ports(containers[0])
     numbers = {probed for probed, _ in probes}
     if len(numbers) != 1 or numbers & _taken(case, port, backend):
         return None
@@ -239,11 +214,34 @@ def _taken(case: Case, port: ServicePort, backend: Backend) -> set[int]:
 
 def _unlistened(case: Case, index: int, port: ServicePort, number: int, places: list[Elsewhere]) -> Finding:
     return fail(
-        "port-target-unlistened",
+        "port-target-unlistened" if any(place.declared for place in places) else "port-target-vs-probe",
         case.subject,
         f"targetPort {number} is no port that {places[0].backend.owner} is known to serve; {_place(places[0])}",
         *_evidence(case, index, number, places),
         remedies=(_send_to(case, index, places[0].number), *_look(case, places)),
+        inferred=True,
+        pods=_pods(places),
+    )
+
+
+def _contradicted(case: Case, index: int, port: ServicePort, number: int) -> Finding | None:
+    """The number is declared and no more; what passes is a probe of the port that the Service's clients know."""
+    places: list[Elsewhere] = []
+    for backend in case.backing:
+        containers = [container for container in serving_containers(backend.spec) if container.name not in PROXIES]
+        place = _only_probed(case, port, backend, containers) if any(is_ready(pod) for pod in backend.pods) else None
+        if not place or place.number not in {*FRONT_PORTS, port.port} - {number} or mentions(place.container, number):
+            return None
+        if declares(backend.spec, place.number, "TCP"):
+            return None
+        places.append(place)
+    probed = places[0].number
+    return warn(
+        "port-target-vs-probe",
+        case.subject,
+        f"targetPort {number} is declared, but the readiness probe of {places[0].backend.owner} passes on {probed}",
+        *_evidence(case, index, number, places),
+        remedies=(_send_to(case, index, probed), *_look(case, places)),
         inferred=True,
         pods=_pods(places),
     )
@@ -319,7 +317,8 @@ def _patch(case: Case, changes: dict[str, int | str]) -> str:
 def _only_protocol(case: Case, port: ServicePort, number: int) -> str | None:
     """The protocol that every backend declares the number for, where it is never the Service port's."""
     declared = [
-        {item.protocol for _, item in _ports(backend) if item.container_port == number} for backend in case.backing
+        {item.protocol for _, item in declared_ports(backend.spec) if item.container_port == number}
+        for backend in case.backing
     ]
     common = set.intersection(*declared) if declared else set()
     if not common or any(port.protocol in protocols for protocols in declared):
@@ -335,7 +334,7 @@ def _only_protocol(case: Case, port: ServicePort, number: int) -> str | None:
         probed == number
         for backend in case.backing
         for container in serving_containers(backend.spec)
-        for probed, _ in _probed_ports(container)
+        for probed, _ in probed_ports(container)
     )
     if len(targets) > 1 or (port.protocol == "TCP" and dialled):
         return None
@@ -346,7 +345,7 @@ def _other_protocol(case: Case, index: int, port: ServicePort, number: int, othe
     owner, container = next(
         (backend.owner, container)
         for backend in case.backing
-        for container, item in _ports(backend)
+        for container, item in declared_ports(backend.spec)
         if item.container_port == number
     )
     declared = f"container {container.name} of {owner} declares {number} only for {other}"
@@ -371,7 +370,7 @@ def _other_protocol(case: Case, index: int, port: ServicePort, number: int, othe
 
 def _untranslated(case: Case, index: int, port: ServicePort) -> Finding | None:
     numbers = sorted({number for spec in case.backends if (number := case.target_of(port, spec)) is not None})
-    if numbers == [port.port] or all(_declares(backend, port.port, port.protocol) for backend in case.backing):
+    if numbers == [port.port] or all(declares(backend.spec, port.port, port.protocol) for backend in case.backing):
         return None
     shown = listing([str(number) for number in numbers])
     remedy = Remedy(f"make the port {numbers[0]} too", _patch(case, {f"/spec/ports/{index}/port": numbers[0]}))

@@ -192,8 +192,13 @@ def is_masked(finding: Finding, cause: str | None) -> bool:
     return finding.role is Role.ALSO and bool(cause) and finding.status is Status.FAIL
 
 
+def remedy_text(remedy: Remedy) -> str:
+    """What to do, and what it leads to as far as that could be tried on the objects."""
+    return f"{remedy.do}; then it passes" if remedy.then == "pass" else remedy.do
+
+
 def _remedy(remedy: Remedy) -> list[str]:
-    lines = [f"  {remedy_label(remedy).ljust(LABEL_WIDTH)}{remedy.do}{':' if remedy.command else ''}"]
+    lines = [f"  {remedy_label(remedy).ljust(LABEL_WIDTH)}{remedy_text(remedy)}{':' if remedy.command else ''}"]
     return [*lines, f"  {''.ljust(LABEL_WIDTH)}{remedy.command}"] if remedy.command else lines
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from svcdoctor.finding import (
+    WALK,
     ClientDiagnosis,
     Diagnosis,
     EndpointRow,
@@ -28,7 +29,6 @@ from svcdoctor.finding import (
 from svcdoctor.text import listing, printable
 from svcdoctor.widgets.source import ServiceName, Stream
 
-WALK = (Step.SERVICE, Step.ENDPOINTS, Step.LABELS, Step.DESCRIBE, Step.DNS)
 TROUBLE = (Status.FAIL, Status.WARN, Status.UNKNOWN)
 RANK = {Status.FAIL: 0, Status.WARN: 1, Status.UNKNOWN: 2, None: 3, Status.PASS: 4, Status.NOTE: 4, Status.SKIP: 4}
 

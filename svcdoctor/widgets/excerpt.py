@@ -70,7 +70,8 @@ def finding_text(entry: Entry) -> str:
     lines = [f"{finding.status} {finding.code}: {finding.message}"]
     lines += [f"  {item.label}: {item.value} [{item.source}]" for item in finding.evidence]
     for remedy in finding.remedies:
-        lines += [f"  {text.remedy_label(remedy)}: {remedy.do}", *([f"  {remedy.command}"] if remedy.command else [])]
+        lines.append(f"  {text.remedy_label(remedy)}: {text.remedy_text(remedy)}")
+        lines += [f"  {remedy.command}"] if remedy.command else []
     return "\n".join(lines)
 
 

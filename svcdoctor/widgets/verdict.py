@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from svcdoctor.finding import (
+    WALK,
     ClientDiagnosis,
     EndpointRow,
     Finding,
@@ -24,12 +25,11 @@ from svcdoctor.finding import (
     StepResult,
     worst,
 )
-from svcdoctor.report.text import ALSO, EXPOSES, LABELS, MORE, NEXT, THEN, is_masked, remedy_label
+from svcdoctor.report.text import ALSO, EXPOSES, LABELS, MORE, NEXT, THEN, is_masked, remedy_label, remedy_text
 from svcdoctor.text import plural, printable
 from svcdoctor.widgets import marks
 from svcdoctor.widgets.entries import (
     TROUBLE,
-    WALK,
     Gaps,
     Key,
     NamespaceEntry,
@@ -76,8 +76,13 @@ class Page:
         glyph = marks.glyph(status, self.ascii).ljust(2)
         return f"{glyph} {marks.word(status)}".ljust(11), marks.style(status)
 
-    def content(self) -> Content:
-        return Content("\n").join(self.lines)
+    def wrapped(self) -> list[Content]:
+        """The lines, those that are longer than the page cut into several."""
+        return [
+            piece
+            for line in self.lines
+            for piece in (line.wrap(self.width) if line.cell_length > self.width else [line])
+        ]
 
 
 # --- a Service ---------------------------------------------------------------------------------------------------
@@ -166,7 +171,9 @@ def write_finding(page: Page, finding: Finding, label: str = "", lead: str = "")
         page.hang([(indent, ""), (item.label + ": ", "dim")], item.value)
         page.hang([(indent + "  ", "")], f"[{item.source}]", "dim")
     for remedy in finding.remedies:
-        page.hang([("   " + remedy_label(remedy).ljust(LABEL), "bold")], remedy.do + (":" if remedy.command else ""))
+        page.hang(
+            [("   " + remedy_label(remedy).ljust(LABEL), "bold")], remedy_text(remedy) + (":" if remedy.command else "")
+        )
         if remedy.command:
             page.line((remedy.command, "$text-accent"))
     if finding.code:

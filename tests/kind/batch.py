@@ -7,16 +7,35 @@ import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any
+
+import msgspec
 
 from cluster import Cluster, CommandError
 from suites import CLUSTER_SCOPED, Document, ExpectedFinding, SuiteCase, reported
+from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice
+from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
 PODS_A_BATCH = 60
 CASES_A_BATCH = 20
 WORKERS = 2
 COMPARED = ("fail", "warn", "unknown")
+SECONDS_FOR_A_REMEDY = 90.0
+SECONDS_FOR_SLICES = 20.0
 SECONDS_BETWEEN_ROUNDS = 4.0
 VERDICT_EXIT_CODES = (0, 1, 4)
+
+
+@dataclass(slots=True)
+class Remedied:
+    """A remedy that was applied as it was printed, what it was said to lead to, and what it led to."""
+
+    service: str
+    command: str
+    then: str
+    found: str = ""
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -33,6 +52,11 @@ class Outcome:
     """What kept the case from being tried at all."""
     waited: float = 0
     text: str = ""
+    services: list[Document] = field(default_factory=list)
+    """What the report said last of the Services of the case."""
+    remedied: list[Remedied] = field(default_factory=list)
+    slices: list[str] = field(default_factory=list)
+    """Where the EndpointSlices of the case differ from what reconcile.py makes of its Services and Pods."""
 
     def explain(self) -> str:
         found = self.found or set()
@@ -144,6 +168,9 @@ class Batch:
         for outcome in self.outcomes.values():
             if not outcome.met:
                 outcome.text = self._describe(outcome)
+        met = [outcome for outcome in self.outcomes.values() if outcome.met]
+        self._compare_slices(met)
+        self._remedy(met)
 
     def _own_namespaces(self, outcome: Outcome) -> list[str]:
         declared = [one["metadata"]["name"] for one in self._manifests[outcome.case.id] if one["kind"] == "Namespace"]
@@ -216,6 +243,7 @@ class Batch:
                 # A namespace that nobody made is part of a case that is about its absence.
                 own = [*self._own_namespaces(outcome), f"{outcome.namespace}-nowhere"]
                 outcome.found = reported(report, own, COMPARED)
+                outcome.services = [one for one in report["services"] if one["namespace"] in own]
                 # "Nothing is wrong" holds only once the report speaks of what was applied.
                 seen = {one["name"] for one in report["services"] if one["namespace"] == outcome.namespace}
                 silent = not outcome.expected and not services.get(outcome.namespace, set()) <= seen
@@ -241,6 +269,59 @@ class Batch:
         for service in json.loads(self.cluster.kubectl("get", "services", "-A", "-o", "json"))["items"]:
             services.setdefault(service["metadata"]["namespace"], set()).add(service["metadata"]["name"])
         return services
+
+    # --- what the controller makes of it
+
+    def _compare_slices(self, met: list[Outcome]) -> None:
+        """Pods come and go meanwhile: the two have to agree at some moment."""
+        ends = time.monotonic() + SECONDS_FOR_SLICES
+        pending = met
+        while pending:
+            held = json.loads(self.cluster.kubectl("get", "services,pods,endpointslices", "-A", "-o", "json"))["items"]
+            for outcome in pending:
+                own = self._own_namespaces(outcome)
+                outcome.slices = differences([item for item in held if item["metadata"]["namespace"] in own])
+            pending = [outcome for outcome in pending if outcome.slices and time.monotonic() < ends]
+            if pending:
+                time.sleep(SECONDS_BETWEEN_ROUNDS)
+
+    # --- what is said to help
+
+    def _remedy(self, met: list[Outcome]) -> None:
+        """Each first remedy of a cause that was tried in memory, applied as it is printed."""
+        for outcome in met:
+            for service in outcome.services:
+                for finding in service["findings"]:
+                    first, *others = finding["remedies"] or [{}]
+                    if finding.get("role") == "cause" and first.get("verified"):
+                        steps = takewhile(lambda other: other["do"].startswith("then "), others)
+                        command = " && ".join([first["command"], *(step["command"] for step in steps)])
+                        outcome.remedied.append(Remedied(service["name"], command, first["then"]))
+        pending = [outcome for outcome in met if outcome.remedied]
+        for outcome in pending:
+            for remedied in outcome.remedied:
+                try:
+                    self.cluster.sh(remedied.command, outcome.namespace)
+                except (CommandError, subprocess.TimeoutExpired) as error:
+                    remedied.error = str(error)
+        ends = time.monotonic() + SECONDS_FOR_A_REMEDY
+        while pending:
+            reports = {arguments: self._report(arguments) for arguments in {self._arguments(one) for one in pending}}
+            for outcome in pending:
+                self._see(outcome, reports[self._arguments(outcome)])
+            pending = [one for one in pending if any(not it.error and it.found != it.then for it in one.remedied)]
+            if not pending or time.monotonic() > ends:
+                return
+            time.sleep(SECONDS_BETWEEN_ROUNDS)
+
+    def _arguments(self, outcome: Outcome) -> tuple[str, ...]:
+        return outcome.case.live.arguments(outcome.namespace)
+
+    def _see(self, outcome: Outcome, report: Document) -> None:
+        services = {one["name"]: one for one in report["services"] if one["namespace"] == outcome.namespace}
+        for remedied in outcome.remedied:
+            service = services.get(remedied.service)
+            remedied.found = (service["cause"] or service["status"]) if service else "gone"
 
     def _describe(self, outcome: Outcome) -> str:
         """The report that a person would get now, and what kubectl shows beside it."""
@@ -276,6 +357,45 @@ class Batch:
             if metadata["namespace"] in namespaces and metadata.get("finalizers"):
                 patch = ("--type=merge", "-p", '{"metadata":{"finalizers":null}}')
                 self.cluster.kubectl("-n", metadata["namespace"], "patch", held["kind"], metadata["name"], *patch)
+
+
+def differences(held: Iterable[Document]) -> list[str]:
+    """Where the slices of Services that select Pods are not those that reconcile.py expects, in words."""
+    kinds: dict[str, list[Any]] = {}
+    for item in held:
+        kinds.setdefault(item["kind"], []).append(msgspec.convert(item, RESOURCE_OF_KIND[item["kind"]].type))
+    found = []
+    for service in kinds.get("Service", ()):
+        namespace, name = service.metadata.namespace, service.metadata.name
+        if not service.spec.selector or service.spec.type == "ExternalName":
+            continue
+        pods = [pod for pod in kinds.get("Pod", ()) if pod.metadata.namespace == namespace]
+        real = [
+            piece
+            for piece in kinds.get("EndpointSlice", ())
+            if piece.metadata.namespace == namespace
+            and (piece.metadata.labels or {}).get(SERVICE_NAME) == name
+            and (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER
+        ]
+        expected, seen = content(desired_slices(service, pods)), content(real)
+        found += [f"{namespace}/{name}: expected, not there: {line}" for line in sorted(expected - seen)]
+        found += [f"{namespace}/{name}: there, not expected: {line}" for line in sorted(seen - expected)]
+    return found
+
+
+def content(slices: Iterable[EndpointSlice]) -> set[str]:
+    """Every endpoint with its conditions and ports; how they are cut into slices does not matter."""
+    return {
+        f"{piece.address_type} {(endpoint.addresses or ['?'])[0]} ready={ready} serving={serving} "
+        f"terminating={terminating} hostname={endpoint.hostname} on {endpoint.node_name} ports={ports}"
+        for piece in slices
+        for ports in [sorted(f"{port.name or ''}:{port.port}/{port.protocol}" for port in piece.ports or ())]
+        for endpoint in piece.endpoints or ()
+        for conditions in [endpoint.conditions or EndpointConditions()]
+        for ready in [conditions.ready is not False]
+        for serving in [ready if conditions.serving is None else conditions.serving]
+        for terminating in [bool(conditions.terminating)]
+    }
 
 
 def _list(documents: list[Document]) -> str:

@@ -219,6 +219,156 @@ def test_a_node_does_not_answer(healthy_cluster: Cluster) -> None:
     until(healthy_cluster, healthy, "-A")
 
 
+def shared_fault(cluster: Cluster, code: str, *statuses: str) -> None:
+    """Until the report says it of the cluster."""
+    until(cluster, lambda _, found: code in codes(found["cluster"]["findings"], *(statuses or ("fail",))), "-A")
+
+
+def test_kube_proxy_leaves_a_node(healthy_cluster: Cluster) -> None:
+    """The node no longer has the label that the DaemonSet asks for."""
+    kubectl, node = healthy_cluster.kubectl, f"{healthy_cluster.name}-worker2"
+    kubectl("label", "node", node, "kubernetes.io/os=other", "--overwrite")
+    try:
+        shared_fault(healthy_cluster, "dp-kubeproxy-down")
+    finally:
+        kubectl("label", "node", node, "kubernetes.io/os=linux", "--overwrite")
+        kubectl("-n", "kube-system", "rollout", "status", "daemonset/kube-proxy", "--timeout=120s")
+    until(healthy_cluster, healthy, "-A")
+
+
+def test_kube_proxy_is_told_another_range(healthy_cluster: Cluster) -> None:
+    """kube-proxy sees its configuration change a minute later, and by then it is as it was."""
+    kubectl = healthy_cluster.kubectl
+    get = ("-n", "kube-system", "get", "configmap", "kube-proxy", "-o", "json")
+    config = json.loads(kubectl(*get))["data"]["config.conf"]
+    assert "clusterCIDR: 10.244.0.0/16" in config
+
+    def write(text: str) -> None:
+        patch = json.dumps({"data": {"config.conf": text}})
+        kubectl("-n", "kube-system", "patch", "configmap", "kube-proxy", "--type=merge", "-p", patch)
+
+    write(config.replace("clusterCIDR: 10.244.0.0/16", "clusterCIDR: 10.10.0.0/16"))
+    try:
+        shared_fault(healthy_cluster, "dp-clustercidr-wrong", "warn")
+    finally:
+        write(config)
+    until(healthy_cluster, healthy, "-A")
+
+
+def test_a_node_has_no_route(healthy_cluster: Cluster) -> None:
+    node = f"{healthy_cluster.name}-worker2"
+
+    def say(**condition: str) -> None:
+        patch = json.dumps({"status": {"conditions": [{"type": "NetworkUnavailable", **condition}]}})
+        healthy_cluster.kubectl("patch", "node", node, "--subresource=status", "--type=strategic", "-p", patch)
+
+    since = "2026-01-01T00:00:00Z"
+    say(status="True", reason="NoRouteCreated", message="no route", lastTransitionTime=since)
+    try:
+        shared_fault(healthy_cluster, "dp-cni-broken")
+    finally:
+        say(**{"$patch": "delete"})
+    until(healthy_cluster, healthy, "-A")
+
+
+def test_services_may_take_addresses_of_pods(healthy_cluster: Cluster) -> None:
+    kubectl = healthy_cluster.kubectl
+    node = json.loads(kubectl("get", "node", f"{healthy_cluster.name}-worker2", "-o", "json"))
+    inside = node["spec"]["podCIDR"].replace(".0/24", ".248/30")
+    manifest = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "f-overlap"},
+        "spec": {"cidrs": [inside]},
+    }
+    kubectl("apply", "-f", "-", input=json.dumps(manifest))
+    try:
+        shared_fault(healthy_cluster, "dp-cidr-overlap")
+    finally:
+        kubectl("delete", "servicecidr", "f-overlap", "--timeout=60s")
+    until(healthy_cluster, healthy, "-A")
+
+
+def test_an_extension_of_the_api_has_no_service(healthy_cluster: Cluster) -> None:
+    """No namespace can be deleted meanwhile."""
+    manifest = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": "v1.f-extension.example"},
+        "spec": {
+            "group": "f-extension.example",
+            "version": "v1",
+            "groupPriorityMinimum": 100,
+            "versionPriority": 100,
+            "insecureSkipTLSVerify": True,
+            "service": {"namespace": "default", "name": "f-extension"},
+        },
+    }
+    healthy_cluster.kubectl("apply", "-f", "-", input=json.dumps(manifest))
+    try:
+        shared_fault(healthy_cluster, "rdep-apiservice")
+    finally:
+        healthy_cluster.kubectl("delete", "apiservice", "v1.f-extension.example")
+    until(healthy_cluster, healthy, "-A")
+
+
+def test_the_service_kubernetes_names_a_server_that_is_gone(healthy_cluster: Cluster) -> None:
+    """The API server takes the address out again within seconds."""
+    dead = {
+        "op": "add",
+        "path": "/endpoints/-",
+        "value": {"addresses": ["198.51.100.9"], "conditions": {"ready": True}},
+    }
+    for _ in range(5):
+        patch = ("--type=json", "-p", json.dumps([dead]))
+        healthy_cluster.kubectl("-n", "default", "patch", "endpointslice", "kubernetes", *patch)
+        _, report = diagnose(healthy_cluster, "-n", "default")
+        if "rdep-kubernetes-svc" in codes(report["cluster"]["findings"], "warn"):
+            break
+    else:
+        pytest.fail("never said")
+    until(healthy_cluster, healthy, "-A")
+
+
+ZONES = """
+kind: Service
+apiVersion: v1
+metadata: {name: zoned}
+spec: {trafficDistribution: PreferSameZone, ports: [{port: 80}]}
+---
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata: {name: zoned-1, labels: {kubernetes.io/service-name: zoned}}
+addressType: IPv4
+endpoints:
+  - {addresses: [172.18.0.2], conditions: {ready: true}, zone: a, hints: {forZones: [{name: a}]}}
+  - {addresses: [172.18.0.3], conditions: {ready: true}, zone: b, hints: {forZones: [{name: b}]}}
+  - {addresses: [172.18.0.4], conditions: {ready: true}, zone: b, hints: {forZones: [{name: b}]}}
+  - {addresses: [172.18.0.5], conditions: {ready: true}, zone: b, hints: {forZones: [{name: b}]}}
+ports: [{port: 6443}]
+"""
+
+
+def test_one_endpoint_serves_the_zone_of_most_nodes(healthy_cluster: Cluster) -> None:
+    kubectl, zone = healthy_cluster.kubectl, "topology.kubernetes.io/zone"
+    nodes = {"control-plane": "a", "worker": "a", "worker2": "b"}
+    with shop(healthy_cluster, "f-zones") as namespace:
+        try:
+            for name, where in nodes.items():
+                kubectl("label", "node", f"{healthy_cluster.name}-{name}", f"{zone}={where}")
+            kubectl("-n", namespace, "apply", "-f", "-", input=ZONES)
+            until(
+                healthy_cluster,
+                lambda code, found: service(found, namespace, "zoned")["cause"] == "dp-topology-hints-skew",
+                "-n",
+                namespace,
+            )
+        finally:
+            for name in nodes:
+                kubectl("label", "node", f"{healthy_cluster.name}-{name}", f"{zone}-")
+    until(healthy_cluster, healthy, "-A")
+
+
 def test_the_printed_role_is_all_that_a_diagnosis_needs(healthy_cluster: Cluster) -> None:
     kubectl = healthy_cluster.kubectl
     with shop(healthy_cluster, "f-rights") as namespace:

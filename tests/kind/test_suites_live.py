@@ -13,7 +13,10 @@ import pytest
 
 from batch import Batch, Outcome, batches, namespace_names
 from cluster import Cluster
+from simulate import simulate
 from suites import SuiteCase, load_suites
+from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.finding import Role
 
 CASES = [case for suite in load_suites(Path(__file__).parents[1] / "checks") for case in suite.cases]
 
@@ -29,9 +32,9 @@ def outcome_of(request: pytest.FixtureRequest, cluster: Cluster) -> Callable[[Su
     selected = [
         cast(SuiteCase, item.callspec.params["case"])
         for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == test_case_on_a_cluster.__name__
+        if isinstance(item, pytest.Function) and item.path == Path(__file__)
     ]
-    applied = [case for case in selected if not case.live.skip]
+    applied = [case for case in {case.id: case for case in selected}.values() if not case.live.skip]
     names = namespace_names(applied)
     waiting = {case.id: batch for batch in batches(applied) for case in batch}
     outcomes: dict[str, Outcome] = {}
@@ -54,3 +57,27 @@ def test_case_on_a_cluster(case: SuiteCase, outcome_of: Callable[[SuiteCase], Ou
     outcome = outcome_of(case)
     if not outcome.met:
         pytest.fail(outcome.explain(), pytrace=False)
+
+
+@pytest.mark.parametrize("case", [parameter(case) for case in CASES])
+def test_slices_are_what_the_model_of_their_controller_says(
+    case: SuiteCase, outcome_of: Callable[[SuiteCase], Outcome]
+) -> None:
+    outcome = outcome_of(case)
+    if outcome.slices:
+        pytest.fail("\n".join([f"{case.where}: in namespace {outcome.namespace}", *outcome.slices]), pytrace=False)
+
+
+def has_a_tried_remedy(case: SuiteCase) -> bool:
+    diagnosis = diagnose(simulate(case.manifests(), case.observed(), case.probe()), Scope()).diagnosis
+    causes = (finding for entry in diagnosis.services for finding in entry.findings if finding.role is Role.CAUSE)
+    return any(finding.remedies and finding.remedies[0].verified for finding in causes)
+
+
+@pytest.mark.parametrize("case", [parameter(case) for case in CASES if not case.live.skip and has_a_tried_remedy(case)])
+def test_the_remedy_does_what_it_is_said_to_do(case: SuiteCase, outcome_of: Callable[[SuiteCase], Outcome]) -> None:
+    outcome = outcome_of(case)
+    assert outcome.remedied, f"{case.where}: no remedy of its cause could be tried on the cluster"
+    for remedied in outcome.remedied:
+        assert not remedied.error, remedied.command
+        assert remedied.found == remedied.then, f"{case.where}: in namespace {outcome.namespace}: {remedied.command}"

@@ -1,0 +1,131 @@
+"""Do the cluster's own policies, above NetworkPolicies, let callers in?
+
+netpol-admin-tier
+    A policy of the cluster's administrators denies connections to the Pods, whatever NetworkPolicies say.
+    Why it breaks      AdminNetworkPolicy, ClusterNetworkPolicy and the global policies of Calico and Cilium are asked
+                       before, or beside, the NetworkPolicies of a namespace. Their Deny cannot be undone from inside
+                       it: connections time out though every NetworkPolicy is right.
+    Confirm by hand    kubectl get adminnetworkpolicies,baselineadminnetworkpolicies,clusternetworkpolicies -o yaml
+    Fix                Ask whoever owns the policy to allow the callers, by a rule that stands before the Deny.
+    Not a fault when   The callers are kept out on purpose, or the network plugin does not know these kinds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from svcdoctor.adminpolicy import (
+    ADMIN_KINDS,
+    PLUGIN_KINDS,
+    AdminRule,
+    deciding,
+    in_order,
+    is_baseline,
+    selects_for_ingress,
+)
+from svcdoctor.case import Backend, Case
+from svcdoctor.check import Check, Code
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, unknown
+from svcdoctor.objects import CustomObject
+from svcdoctor.policy import Direction, isolates
+from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.text import listing
+from svcdoctor.traffic import callers_of, party_behind, party_of, policies_in, targets
+from svcdoctor.world import EVERYWHERE
+
+CHECK = Check(
+    step=Step.CONNECT,
+    codes={"netpol-admin-tier": Code(Stage.POLICY, settles=False)},
+    reads=(
+        *ADMIN_KINDS,
+        *PLUGIN_KINDS,
+        "networkpolicies",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
+)
+
+
+def run(case: Case) -> Iterator[Finding]:
+    if not case.selector:
+        return
+    policies = in_order(_held(case, ADMIN_KINDS))
+    if policies:
+        for backend in case.backing:
+            if finding := _denied(case, backend, policies):
+                yield finding
+                return
+    yield from _not_judged(case)
+
+
+def _held(case: Case, kinds: dict[str, str]) -> list[tuple[str, CustomObject]]:
+    """The policies of these kinds that may be read, as far as they may concern this namespace."""
+    found = []
+    for resource, kind in kinds.items():
+        scope = case.namespace if resource == "ciliumnetworkpolicies" else EVERYWHERE
+        held = case.or_without(lambda resource=resource, scope=scope: case.listed(resource, scope), {})  # type: ignore[misc]
+        found += [(kind, policy) for policy in held.values()]
+    return found
+
+
+def _denied(case: Case, backend: Backend, policies: list[tuple[str, CustomObject]]) -> Finding | None:
+    party = party_behind(case, backend)
+    isolated = any(isolates(policy, Direction.INGRESS, party) for policy in policies_in(case, case.namespace))
+    asked = [(kind, policy) for kind, policy in policies if not (isolated and is_baseline(kind, policy))]
+    for port, number in targets(case, backend):
+        everybody = deciding(asked, party, None, number, port.protocol)
+        if everybody and everybody.action == "Deny":
+            return _finding(case, everybody, "nobody may connect", number)
+        callers = [
+            (caller, rule)
+            for caller in callers_of(case)
+            if (rule := deciding(asked, party, party_of(case, caller.template), number, port.protocol))
+            and rule.action == "Deny"
+        ]
+        if callers:
+            who = listing([caller.ref for caller, _ in callers])
+            return _finding(case, callers[0][1], f"{who} may not connect", number, callers[0][0].evidence)
+    return None
+
+
+def _finding(case: Case, rule: AdminRule, who: str, number: int, *evidence: Evidence) -> Finding:
+    name = rule.policy.metadata.name
+    return fail(
+        "netpol-admin-tier",
+        case.subject,
+        f"{who} to port {number} of its Pods: {rule.kind} {name} denies it, before any NetworkPolicy is asked"
+        if not is_baseline(rule.kind, rule.policy)
+        else f"{who} to port {number} of its Pods: {rule.kind} {name} denies it, as no NetworkPolicy allows it",
+        Evidence("rule", " ".join(filter(None, ("Deny", rule.name))), rule.source),
+        *evidence,
+        Evidence("unless", f"the network plugin does not know {rule.kind}", "no object tells"),
+        remedies=(
+            Remedy(
+                "see the policy, and ask its owner to allow the callers",
+                f"kubectl get {rule.kind.lower()} {name} -o yaml",
+                changes_cluster=False,
+            ),
+        ),
+        inferred=True,
+    )
+
+
+def _not_judged(case: Case) -> Iterator[Finding]:
+    held = _held(case, PLUGIN_KINDS)
+    if not held:
+        return
+    parties = [party_behind(case, backend) for backend in case.backing]
+    found = [
+        f"{kind} {policy.metadata.name}"
+        for kind, policy in held
+        if any(selects_for_ingress(kind, policy, party) for party in parties)
+    ]
+    if found:
+        yield unknown(
+            "netpol-admin-tier",
+            case.subject,
+            f"{listing(found)} selects its Pods; whom it lets in is not judged here",
+            Evidence("selects", f"Pods of service/{case.name}", listing(found)),
+        )

@@ -1,0 +1,113 @@
+"""Is a path that leads here claimed by one Ingress alone?
+
+ingress-conflict
+    Two Ingresses of one class claim the same host and path, for different backends.
+    Why it breaks      One rule wins, by most controllers the older one; the other is left out without a word. When the
+                       winner is deleted or written anew, the requests go elsewhere.
+    Confirm by hand    kubectl get ingress -A
+    Fix                Give each its own host or path, or delete one.
+    Not a fault when   One is the canary of the other, or each has a load balancer of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from svcdoctor.case import ENTRY_RESOURCES, Case, given_addresses
+from svcdoctor.check import Check, Code
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
+from svcdoctor.ingressclass import controller_of, named_class
+from svcdoctor.ingressrule import IngressPath, paths_of
+from svcdoctor.objects import Ingress
+
+CHECK = Check(
+    step=Step.ENTRY,
+    codes={"ingress-conflict": Code(Stage.ENTRY, settles=False)},
+    reads=(*ENTRY_RESOURCES, "ingressclasses"),
+)
+
+CANARY = "nginx.ingress.kubernetes.io/canary"
+# Controllers that make a load balancer of its own for each Ingress.
+ONE_EACH = re.compile(r"alb|gce|gke|tailscale")
+
+Claim = tuple[str, str, str]  # host, path, and whether it is an exact one
+
+
+def run(case: Case) -> Iterator[Finding]:
+    for entry in case.or_without(lambda: case.entries, []):
+        if isinstance(entry.owner, Ingress):
+            yield from _conflicts(case, entry.owner, paths_of(entry.owner))
+
+
+def _conflicts(case: Case, ingress: Ingress, paths: list[IngressPath]) -> Iterator[Finding]:
+    own = (ingress.metadata.namespace, ingress.metadata.name)
+    for path in paths:
+        if path.service != case.name:
+            continue
+        for namespace, name in _claims(case).get(_claim(path), []):
+            other = case.or_without(lambda place=namespace: case.listed("ingresses", place), {}).get(name)  # type: ignore[misc]
+            if (namespace, name) != own and other and _competes(case, ingress, path, other):
+                yield _conflict(case, ingress, path, other)
+                return
+
+
+def _claim(path: IngressPath) -> Claim:
+    return path.host, path.path, "exact" if path.type == "Exact" else ""
+
+
+def _claims(case: Case) -> dict[Claim, list[tuple[str, str]]]:
+    """What more than one Ingress claims, and which do."""
+
+    def build() -> dict[Claim, list[tuple[str, str]]]:
+        found: dict[Claim, list[tuple[str, str]]] = {}
+        for item in case.everywhere("ingresses")[0]:
+            for claim in dict.fromkeys(_claim(path) for path in paths_of(item) if path.path):
+                found.setdefault(claim, []).append((item.metadata.namespace, item.metadata.name))
+        return {claim: names for claim, names in found.items() if len(names) > 1}
+
+    case.touched.add("ingresses")
+    return case.shared("claims of ingresses", build)
+
+
+def _competes(case: Case, ingress: Ingress, path: IngressPath, other: Ingress) -> bool:
+    theirs = next(one for one in paths_of(other) if _claim(one) == _claim(path))
+    same = ingress.metadata.namespace == other.metadata.namespace
+    if (same and (theirs.service, theirs.port) == (path.service, path.port)) or _is_canary(ingress, other):
+        return False
+    if named_class(ingress)[0] != named_class(other)[0]:
+        return False
+    here, there = set(given_addresses(ingress)), set(given_addresses(other))
+    return not here.isdisjoint(there) if here and there else not ONE_EACH.search(controller_of(case, ingress))
+
+
+def _is_canary(*ingresses: Ingress) -> bool:
+    return any((item.metadata.annotations or {}).get(CANARY) == "true" for item in ingresses)
+
+
+def _conflict(case: Case, ingress: Ingress, path: IngressPath, other: Ingress) -> Finding:
+    both = sorted((ingress, other), key=lambda item: item.metadata.creation_timestamp or "")
+    away = f" of namespace {other.metadata.namespace}" if other.metadata.namespace != case.namespace else ""
+    made = [item.metadata.creation_timestamp for item in both]
+    backends = [next(one for one in paths_of(item) if _claim(one) == _claim(path)) for item in both]
+    command = f"kubectl -n {other.metadata.namespace} get ingress {other.metadata.name} -o yaml"
+    return warn(
+        "ingress-conflict",
+        case.subject,
+        f"ingress/{ingress.metadata.name}, which leads here, and ingress/{other.metadata.name}{away} both claim "
+        f"{path.url}: one of them is left out",
+        *(
+            Evidence(
+                label, f"{_place(item)}, to {one.service}:{one.port}", f"ingress/{item.metadata.name} {one.source}"
+            )
+            for label, item, one in zip(
+                ("older", "younger") if made[0] != made[1] else ("one", "other"), both, backends, strict=True
+            )
+        ),
+        Evidence("class", named_class(ingress)[0] or "<none>", "the same in both"),
+        remedies=(Remedy("see what the other one is for", command, changes_cluster=False),),
+    )
+
+
+def _place(ingress: Ingress) -> str:
+    return f"{ingress.metadata.namespace}/{ingress.metadata.name}"

@@ -1,0 +1,47 @@
+"""The ports that a Pod's spec tells of: those that containers declare, those that probes dial, those in arguments."""
+
+from __future__ import annotations
+
+import re
+
+from svcdoctor.objects import Container, ContainerPort, PodSpec, Probe
+from svcdoctor.reconcile import serving_containers
+
+# Containers that a mesh puts into Pods of others: their ports say nothing of the program.
+PROXIES = ("istio-proxy", "linkerd-proxy", "queue-proxy", "consul-dataplane", "kuma-sidecar", "envoy-sidecar")
+# Ports beside the one a program is there for. Their owners often leave one kind declared and the other not.
+BESIDE = re.compile(
+    r"(^|[-_.])(metrics?|prom(etheus)?|telemetry|monitoring|admin|debug|jmx|health(z|check)?|probes?|liveness|readiness"
+    r"|management|mgmt|status|pprof|profiling|gossip|peers?|cluster|raft|serf|epmd)($|[-_.])"
+)
+
+
+def declared_ports(spec: PodSpec) -> list[tuple[Container, ContainerPort]]:
+    return [(container, port) for container in serving_containers(spec) for port in container.ports or []]
+
+
+def declares(spec: PodSpec, number: int, protocol: str) -> bool:
+    return any(port.container_port == number and port.protocol == protocol for _, port in declared_ports(spec))
+
+
+def probed_ports(container: Container) -> list[tuple[int, Probe]]:
+    """Ports that the container's probes dial, with the probe; names looked up among its own ports."""
+    found: list[tuple[int, Probe]] = []
+    for probe in (container.readiness_probe, container.liveness_probe, container.startup_probe):
+        action = probe and (probe.http_get or probe.tcp_socket or probe.grpc)
+        if not probe or not action:
+            continue
+        for declared in container.ports or []:
+            if declared.name == action.port:
+                found.append((declared.container_port, probe))
+        if isinstance(action.port, int):
+            found.append((action.port, probe))
+    return found
+
+
+def mentions(container: Container, number: int) -> bool:
+    """Whether the container is told of the number as one to listen on: alone, after `=`, or after a local address."""
+    told = re.compile(rf"(?:^|[\s=,;'\"(\[/_]|(?:^|[\s=,'\"*\]/]|0\.0\.0\.0|127\.0\.0\.1|localhost):){number}(?![\d.])")
+    words = [*(container.command or []), *(container.args or [])]
+    words += [word for item in container.env or [] for word in (item.name, item.value or "")]
+    return any(told.search(word) for word in words)

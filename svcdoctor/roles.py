@@ -1,0 +1,117 @@
+"""Of several findings about one Service, which is the cause, what is independent of it, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from svcdoctor.case import SETTLING_SECONDS, Case
+from svcdoctor.check import Code
+from svcdoctor.checks import ALL
+from svcdoctor.finding import WALK, Finding, Role, Stage, Status, Step
+from svcdoctor.text import duration
+
+CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
+
+
+def on_whole_lists(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Without the faults that an object of the namespace might disprove which could not be decoded."""
+    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in case.touched]
+    if not odd:
+        return findings
+    lost = f"{odd[0].resource} {odd[0].name} could not be decoded"
+    return [
+        replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=f"{lost}; so far: {finding.message}")
+        if finding.is_fault and code_of(finding).stage <= Stage.PORTS_PRESENT
+        else finding
+        for finding in findings
+    ]
+
+
+def settled(case: Case, findings: list[Finding]) -> list[Finding]:
+    """Faults of a Service younger than 30 s are held back, where a controller may still be at work."""
+    if not case.is_settling:
+        return _without_early_symptoms(findings)
+    kept: list[Finding] = []
+    held: dict[Step, Finding] = {}
+    for finding in findings:
+        code = CODES.get(finding.code or "")
+        if finding.is_fault and code and code.settles:
+            young = f"created {duration(case.age(case.service))} ago, judged after {SETTLING_SECONDS:.0f}s"
+            message = f"{young}; so far: {finding.message}"
+            held.setdefault(
+                finding.step,
+                replace(finding, status=Status.UNKNOWN, code="unknown-settling", message=message, remedies=()),
+            )
+        else:
+            kept.append(finding)
+    return kept + list(held.values())
+
+
+def _without_early_symptoms(findings: list[Finding]) -> list[Finding]:
+    """A symptom that only settling Pods explain is not a fault yet."""
+    settling = [finding for finding in findings if finding.code == "unknown-settling" and finding.step in WALK[:3]]
+    explained = any(finding.is_fault and not is_symptom(finding) and _reaches_pods(finding) for finding in findings)
+    if not settling or explained:
+        return findings
+    return [
+        replace(finding, status=Status.UNKNOWN, code="unknown-settling", remedies=())
+        if finding.is_fault and is_symptom(finding)
+        else finding
+        for finding in findings
+    ]
+
+
+def _reaches_pods(finding: Finding) -> bool:
+    return code_of(finding).stage <= Stage.PODS_READY
+
+
+def ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding]:
+    """Roles given, worst first: the cause, then what is independent of it, then what follows from it, then the rest.
+
+    `broken` are the codes of shared parts that failed: what they explain is theirs, not the Service's.
+    """
+    faults = [finding for finding in findings if finding.is_fault and finding.code]
+    codes = {finding.code for finding in faults}
+    explained = codes | set(broken)
+    own = [finding for finding in faults if finding.because not in explained]
+    roots = [finding for finding in own if not is_symptom(finding)] or own
+    cause = min(roots, key=_precedence, default=None)
+    ordered: list[Finding] = []
+    for finding in findings:
+        if finding is cause:
+            ordered.append(replace(finding, role=Role.CAUSE, because=None))
+        elif finding.because in explained:
+            ordered.append(replace(finding, role=Role.CONSEQUENCE))
+        elif not finding.is_fault or not finding.code:
+            ordered.append(replace(finding, because=None))
+        elif cause and is_symptom(finding) and code_of(cause).stage <= code_of(finding).stage:
+            ordered.append(replace(finding, role=Role.CONSEQUENCE, because=cause.code))
+        else:
+            ordered.append(replace(finding, role=Role.ALSO, because=None))
+    places = [Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None]
+    return sorted(
+        ordered,
+        key=lambda finding: (
+            places.index(finding.role),
+            _precedence(finding) if finding.is_fault else (9, 0),
+            list(Step).index(finding.step),
+        ),
+    )
+
+
+def code_of(finding: Finding) -> Code:
+    return CODES[finding.code or ""]
+
+
+def _precedence(finding: Finding) -> tuple[int, int]:
+    """Faults that stop traffic before those that hurt it; of equals, the first on the request's path."""
+    return (
+        0 if finding.status is Status.FAIL else 1,
+        CODES[finding.code].stage if finding.code in CODES else Stage.APPLICATION,
+    )
+
+
+def is_symptom(finding: Finding) -> bool:
+    return finding.code in CODES and code_of(finding).symptom

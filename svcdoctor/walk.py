@@ -1,0 +1,139 @@
+"""The walk of one Service as it is shown: a verdict for each step, the line that shows it, and every endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from svcdoctor.case import Case
+from svcdoctor.finding import WALK, EndpointRow, Finding, Status, Step, StepResult, worst
+from svcdoctor.objects import EndpointPort
+from svcdoctor.roles import is_symptom
+from svcdoctor.text import printable
+from svcdoctor.world import NotRead, Want
+
+
+def steps_shown(findings: list[Finding], waits: Collection[Step]) -> list[Step]:
+    """The walk, as far as nothing is left to read for it."""
+    later = [step for step in Step if step not in WALK and any(finding.step is step for finding in findings)]
+    shown = [*WALK, *later]
+    return shown[: next((index for index, step in enumerate(shown) if step in waits), len(shown))]
+
+
+def step_result(case: Case, step: Step, findings: list[Finding], wants: set[Want]) -> StepResult:
+    own = [finding for finding in findings if finding.step is step]
+    status = worst([finding.status for finding in own])
+    speaking = [finding for finding in own if finding.status is status]
+    # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
+    symptom = next((finding for finding in speaking if is_symptom(finding)), None)
+    speaker = symptom or (speaking[0] if speaking else None)
+    return StepResult(step, status, speaker.message if speaker else "does not apply", _command(case, step, wants))
+
+
+def _command(case: Case, step: Step, wants: set[Want]) -> str:
+    """The line that shows a step to a person; it may ask for more, as a check does."""
+    try:
+        return printable(COMMANDS[step](case))
+    except NotRead as missing:
+        wants.update(missing.wants)
+        return ""
+
+
+def headline(findings: list[Finding], cause: Finding | None) -> str:
+    """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good."""
+    faults = [finding for finding in findings if finding.is_fault]
+    symptom = next((finding for finding in faults if is_symptom(finding)), None)
+    speaker = symptom or cause or next((finding for finding in findings if finding.status is Status.UNKNOWN), None)
+    if speaker:
+        return speaker.message
+    good = [finding for finding in findings if finding.status is Status.PASS]
+    return next(
+        (finding.message for finding in good if finding.step is Step.ENDPOINTS), good[0].message if good else ""
+    )
+
+
+def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iterator[EndpointRow]:
+    blamed = {
+        pod: finding
+        for finding in reversed(findings)
+        if finding.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
+        for pod in finding.pods
+    }
+    try:
+        views = case.endpoints
+    except NotRead:
+        return  # the endpoints step says so
+    shown: set[str] = set()
+    for view in views:
+        shown.add(view.pod)
+        finding = blamed.get(view.pod)
+        good = view.ready and finding is None
+        status = Status.PASS if good else finding.status if finding else Status.FAIL
+        why = finding.message if finding else "" if view.ready else "terminating" if view.terminating else "not ready"
+        for port in view.ports or [EndpointPort()]:
+            yield EndpointRow(
+                printable(view.address),
+                port.port,
+                printable(port.name or ""),
+                printable(view.endpoint.node_name or ""),
+                printable(view.pod),
+                view.ready,
+                view.serving,
+                view.terminating,
+                status,
+                why,
+            )
+    try:
+        absent = [pod for pod in case.live_pods if pod.metadata.name not in shown]
+    except NotRead:
+        return
+    for pod in absent:
+        finding = blamed.get(pod.metadata.name)
+        why = finding.message if finding else "not in any EndpointSlice"
+        status = finding.status if finding else Status.UNKNOWN
+        yield EndpointRow(
+            printable(pod.status.pod_ip or ""),
+            None,
+            "",
+            printable(pod.spec.node_name or ""),
+            printable(pod.metadata.name),
+            False,
+            False,
+            pod.metadata.deletion_timestamp is not None,
+            status,
+            why,
+        )
+
+
+def _labels_command(case: Case) -> str:
+    selector = ",".join(f"{key}={value}" for key, value in case.selector.items())
+    return f"kubectl -n {case.namespace} get pods --show-labels" + (f" -l {selector}" if selector else "")
+
+
+def _entry_command(case: Case) -> str:
+    entries = [] if case.type in ("LoadBalancer", "NodePort") else case.or_without(lambda: case.entries, [])
+    if entries:
+        return f"kubectl -n {case.namespace} describe {entries[0].kind.lower()} {entries[0].name}"
+    return f"kubectl -n {case.namespace} get svc {case.name} -o jsonpath='{{.status.loadBalancer}}'"
+
+
+COMMANDS: dict[Step, Callable[[Case], str]] = {
+    Step.SERVICE: lambda case: f"kubectl -n {case.namespace} get svc {case.name} -o wide",
+    Step.ENDPOINTS: lambda case: (
+        f"kubectl -n {case.namespace} get endpointslices -l kubernetes.io/service-name={case.name} -o yaml"
+    ),
+    Step.LABELS: _labels_command,
+    Step.DESCRIBE: lambda case: f"kubectl -n {case.namespace} describe svc {case.name}",
+    Step.DNS: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nslookup {case.fqdn}",
+    Step.CONNECT: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nc -zv {case.name} {_port(case)}",
+    Step.ENTRY: _entry_command,
+    Step.CALLERS: lambda case: f"kubectl -n {case.namespace} get pods -o yaml | grep -n {case.name}",
+}
+
+
+def _port(case: Case) -> int:
+    return case.ports[0].port if case.ports else 80
+
+
+def _vantage(case: Case) -> str:
+    answers = case.dns
+    return answers.vantage.pod if answers and answers.vantage and answers.vantage.pod else "POD"

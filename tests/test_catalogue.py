@@ -1,0 +1,39 @@
+"""Every code of the fault catalogue is found by a check, or the README says why objects cannot show it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from svcdoctor.catalogue import pages
+
+HERE = Path(__file__).parent
+CATALOGUE = {
+    slug: how
+    for line in (HERE / "catalogue.txt").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+    for _, how, slug in [line.split()]
+}
+
+
+def not_shown() -> dict[str, str]:
+    """The README's table of codes that no check has, with the reason."""
+    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    region = re.search(r"<!-- not shown -->\n(.*?)<!-- /not shown -->", readme, re.DOTALL)
+    assert region
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", region[1], re.MULTILINE)
+    assert len(rows) == len(dict(rows))
+    return dict(rows)
+
+
+def test_every_code_of_the_catalogue_has_a_check_or_a_reason() -> None:
+    assert set(pages()) | set(not_shown()) >= set(CATALOGUE)
+
+
+def test_no_code_has_both() -> None:
+    assert not set(pages()) & set(not_shown())
+
+
+def test_codes_are_those_of_the_catalogue() -> None:
+    own = {slug for slug in pages() if slug.startswith("unknown-")}
+    assert set(pages()) - own | set(not_shown()) <= set(CATALOGUE)
