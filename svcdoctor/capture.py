@@ -7,6 +7,7 @@ come from.
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ BLANK = "REDACTED"
 # Whole manifests, with all that has been left out of the objects themselves.
 MANIFESTS = ("kubectl.kubernetes.io/last-applied-configuration",)
 RESOLVER = (("kube-system", "coredns"), ("kube-system", "coredns-custom"))
+KUBE_PROXY = ("kube-system", "kube-proxy")
 
 _SECRET = r"passw(?:or)?d|passphrase|pwd|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
 _SECRET_NAME = re.compile(rf"{_SECRET}|(?:^|[-_])(?:key|auth|pass|salt)(?:$|[-_])", re.IGNORECASE)
@@ -90,8 +92,20 @@ def _blanked(value: Any) -> Any:
     if isinstance(value, list):
         return _words(value) if all(isinstance(item, str) for item in value) else [_blanked(item) for item in value]
     if isinstance(value, dict):
-        return {key: _field(key, item) for key, item in value.items() if key not in MANIFESTS}
+        return {key: _manifest(item) if key in MANIFESTS else _field(key, item) for key, item in value.items()}
     return value
+
+
+def _manifest(text: str) -> str:
+    """Of what was applied, the kind and its version; of kinds that hold no settings also the spec."""
+    try:
+        applied = json.loads(text)
+        kept = {key: applied[key] for key in ("apiVersion", "kind") if key in applied}
+        if kept.get("kind") in ("Service", "NetworkPolicy"):
+            kept["spec"] = applied.get("spec")
+    except (ValueError, TypeError):
+        return ""
+    return json.dumps(kept, sort_keys=True)
 
 
 def _field(key: str, value: Any) -> Any:
@@ -131,6 +145,8 @@ def _config(item: dict[str, Any], takers: dict[tuple[str, str, str], list[str]])
     place = (item["metadata"].get("namespace", ""), item["metadata"].get("name", ""))
     if place in RESOLVER:
         return dict(data)
+    if place == KUBE_PROXY:
+        return {key: text for key, text in data.items() if key == "config.conf"}
     kept = {}
     for key, value in data.items():
         if (*place, _AS_FILE) in takers:

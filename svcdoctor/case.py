@@ -409,12 +409,12 @@ class View:
 
     def cluster_dns(self) -> ClusterDNS | None:
         """What answers behind kube-system/kube-dns, or None where the cluster has no such Service."""
-        service = self.kube_dns()
-        if service is None:
-            return None
-        pods, slices = self.listed("pods", "kube-system"), self.listed("endpointslices", "kube-system")
 
-        def build() -> ClusterDNS:
+        def build() -> ClusterDNS | None:
+            service = self.kube_dns()
+            if service is None:
+                return None
+            pods, slices = self.listed("pods", "kube-system"), self.listed("endpointslices", "kube-system")
             serving = [pod for _, pod in sorted(pods.items()) if serves_dns(service, pod)]
             own = [item for item in slices.values() if (item.metadata.labels or {}).get(SERVICE_NAME) == "kube-dns"]
             endpoints = [endpoint for item in own for endpoint in item.endpoints or []]

@@ -250,12 +250,12 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
     findings: list[Finding] = []
     for module in ALL:
         check: Check = module.CHECK
-        if about in check.about.split():
-            findings += (
-                _printable(replace(finding, step=check.step))
-                for finding in _run(module, case, wants)
-                if scope.allows(finding)
-            )
+        if about not in check.about.split():
+            continue
+        said = [replace(finding, step=check.step) for finding in _run(module, case, wants) if scope.allows(finding)]
+        if about == "service":
+            said = on_whole_lists(case, check.reads, said)
+        findings += map(_printable, said)
     seen: set[tuple[Step, str | None, str]] = set()
     kept: list[Finding] = []
     for finding in findings:
@@ -327,7 +327,7 @@ def diagnose_service(
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
     said = [*_asked(case, "service", wants, scope), *_lost(case)]
-    findings = ordered(settled(case, on_whole_lists(case, said)), broken)
+    findings = ordered(settled(case, said), broken)
     if try_remedies:
         findings = _with_remedies_tried(case, findings, scope, broken, wants)
     # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.

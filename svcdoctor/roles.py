@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -15,9 +15,10 @@ from svcdoctor.text import duration
 CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
 
 
-def on_whole_lists(case: Case, findings: list[Finding]) -> list[Finding]:
-    """Without the faults that an object of the namespace might disprove which could not be decoded."""
-    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in case.touched]
+def on_whole_lists(case: Case, reads: Collection[str], findings: list[Finding]) -> list[Finding]:
+    """What a check that reads these kinds has found, without the faults that an object might disprove which could not
+    be decoded."""
+    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in reads]
     if not odd:
         return findings
     lost = f"{odd[0].resource} {odd[0].name} could not be decoded"

@@ -163,8 +163,8 @@ def test_a_pod_judges_the_services_that_select_it_before_or_after() -> None:
     pod = of(doctor.world, "pods", "app-1")
     assert judged_after(doctor, ("pods", "MODIFIED", changed(pod, extra="label"))) == {"app-1"}
     pod = of(doctor.world, "pods", "app-1")
-    assert judged_after(doctor, ("pods", "MODIFIED", changed(pod, app="app-2"))) == {"app-1", "app-2"}
     assert judged_after(doctor, ("pods", "DELETED", of(doctor.world, "pods", "app-3"))) == {"app-3"}
+    assert judged_after(doctor, ("pods", "MODIFIED", changed(pod, app="app-2"))) == {"app-1", "app-2"}
 
 
 def test_a_slice_judges_its_service_and_a_service_itself() -> None:

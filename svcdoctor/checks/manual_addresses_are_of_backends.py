@@ -157,10 +157,12 @@ def _of_no_named_pod(case: Case, view: EndpointView, network: str) -> Bad | None
 def _pod_network(case: Case, address: str) -> str:
     """The Pod network of a node that holds the address; "" for an address of anything else."""
     nodes: dict[str, Node] = dict(case.or_without(case.nodes, {}))
-    number = ipaddress.ip_address(address)
     for node in nodes.values():
         for cidr in node.spec.pod_cidrs or ():
-            network = ipaddress.ip_network(cidr, strict=False)
+            try:
+                number, network = ipaddress.ip_address(address), ipaddress.ip_network(cidr, strict=False)
+            except ValueError:
+                continue  # what is no address lies in no network
             # The first address is the node's own, on the bridge to its Pods.
             if number in network and number != network[0] + 1:
                 return cidr

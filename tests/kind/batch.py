@@ -18,7 +18,7 @@ from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlic
 from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
 PODS_A_BATCH = 60
-CASES_A_BATCH = 20
+CASES_A_BATCH = 45
 WORKERS = 2
 COMPARED = ("fail", "warn", "unknown")
 SECONDS_FOR_A_REMEDY = 90.0

@@ -32,6 +32,7 @@ from svcdoctor.app import Dashboard
 from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.finding import Status
 from svcdoctor.kubeconfig import ConnectOptions
+from svcdoctor.widgets.detail import Body
 from svcdoctor.widgets.entries import Key, Row
 from svcdoctor.widgets.help import Reading
 
@@ -145,7 +146,7 @@ class Looking:
 
     @property
     def body(self) -> str:
-        return str(self.dashboard.base.query_one("#text").render())
+        return self.dashboard.base.query_one(Body).text
 
     @property
     def streams(self) -> set[str]:
