@@ -25,7 +25,8 @@ from svcdoctor.text import printable
 from svcdoctor.world import World
 
 HERE = Path(__file__).parent
-CASES = [case for suite in load_suites(HERE / "checks") for case in suite.cases]
+# Two of each suite: what a format does to a finding does not depend on its code.
+CASES = [case for suite in load_suites(HERE / "checks") for case in suite.cases[:2]]
 SCHEMA = Draft202012Validator(json.loads((HERE / "schema.json").read_text()))
 WIDE = report_text.Style(wide=True)
 COLORED = report_text.Style(color=True, wide=True)
