@@ -10,9 +10,9 @@ from svcdoctor.diagnose import kinds_read
 from svcdoctor.objects import RESOURCES
 
 PROBES = ("pods/exec", "pods/portforward")
-# What DNS is judged by: CoreDNS's Pods, Service, slices and configuration, whichever namespace is diagnosed.
+# What DNS and kube-proxy are judged by, whichever namespace is diagnosed.
 DNS_NAMESPACE = "kube-system"
-DNS_KINDS = ("services", "endpointslices", "pods", "configmaps", "deployments")
+DNS_KINDS = ("services", "endpointslices", "pods", "configmaps", "deployments", "daemonsets")
 
 
 def rights(namespace: str | None, *, probe: bool) -> str:
