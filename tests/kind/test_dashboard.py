@@ -146,7 +146,7 @@ class Looking:
 
     @property
     def body(self) -> str:
-        return self.dashboard.base.query_one(Body).text
+        return " ".join(self.dashboard.base.query_one(Body).text.split())
 
     @property
     def streams(self) -> set[str]:
@@ -359,8 +359,8 @@ async def test_the_tabs_have_what_kubectl_shows(look: Look) -> None:
         await seen.select_web()
         for key, *words in (
             ("2", ":8080", "ready"),
-            ("3", "kind: Service\n", "kind: EndpointSlice\n", "app: web"),
-            ("4", "Normal  Started  pod/web-"),
+            ("3", "kind: Service ", "kind: EndpointSlice ", "app: web"),
+            ("4", "Normal Started pod/web-"),
             ("5", "followed", "Started HTTP server on port 8080"),
             ("at", "kubectl get services -n f-dashboard --watch-only", "getent"),
         ):
