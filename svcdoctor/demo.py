@@ -5,17 +5,26 @@ from __future__ import annotations
 import lzma
 from importlib.resources import files
 
-from svcdoctor.world import World
+from svcdoctor.objects import RESOURCES
+from svcdoctor.world import EVERYWHERE, World
 
 
 def recorded_world() -> World:
     """The first moment, the one that the report is about."""
-    return World.replay(_recordings(_demo())[0])
+    return _with_nothing_else(World.replay(_recordings(_demo())[0]))
 
 
 def recorded_worlds() -> list[World]:
     """All moments, in their order: Services heal and break between them."""
-    return worlds_of(_demo())
+    return [_with_nothing_else(world) for world in worlds_of(_demo())]
+
+
+def _with_nothing_else(world: World) -> World:
+    """Of the kinds that were not recorded (policies, Ingresses, extensions) the cluster of the demo had none."""
+    for resource in RESOURCES:
+        if not world.was_read(resource, EVERYWHERE):
+            world.put(resource, EVERYWHERE, [])
+    return world
 
 
 def worlds_of(recording: bytes) -> list[World]:

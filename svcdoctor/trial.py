@@ -124,14 +124,16 @@ def _slices_afterwards(world: World, service: Service) -> Iterator[Laid]:
     held: list[EndpointSlice] = list(world.listed("endpointslices", namespace).values())
     legacy = world.listed_or_nothing("endpoints", namespace).get(name)
     if service.spec.selector:
-        manager, written = CONTROLLER, desired_slices(service, list(world.listed("pods", namespace).values()))
+        # The mirroring controller takes its copies away from a Service that has a selector again.
+        replaced = {CONTROLLER, MIRRORING_CONTROLLER}
+        written = desired_slices(service, list(world.listed("pods", namespace).values()))
     elif legacy is not None:
-        manager, written = MIRRORING_CONTROLLER, slices_of(legacy)
+        replaced, written = {MIRRORING_CONTROLLER}, slices_of(legacy)
     else:
         return
     for piece in held:
         labels = piece.metadata.labels or {}
-        if labels.get(SERVICE_NAME) == name and labels.get(MANAGED_BY) == manager:
+        if labels.get(SERVICE_NAME) == name and labels.get(MANAGED_BY) in replaced:
             yield "endpointslices", namespace, piece.metadata.name, None
     for number, piece in enumerate(written):
         metadata = replace(piece.metadata, name=f"{name}-then-{number}")

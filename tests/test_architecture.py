@@ -101,7 +101,7 @@ MAY_IMPORT = {
     "probe": "kube lookup objects text",
     "collect": f"{PURE} world case diagnose kube probe",
     "rbac": "diagnose objects",
-    "demo": "world",
+    "demo": "objects world",
     "widgets": "text finding labels catalogue report widgets",
     "app": f"{PURE} capture world diagnose doctor live collect catalogue demo report widgets",
     "session": f"{PURE} world diagnose kube live widgets",

@@ -14,7 +14,7 @@ import msgspec
 
 from cluster import Cluster, CommandError
 from suites import CLUSTER_SCOPED, Document, ExpectedFinding, SuiteCase, reported
-from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice
+from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice, Pod
 from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
 PODS_A_BATCH = 60
@@ -377,14 +377,20 @@ def differences(held: Iterable[Document]) -> list[str]:
             and (piece.metadata.labels or {}).get(SERVICE_NAME) == name
             and (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER
         ]
-        expected, seen = content(desired_slices(service, pods)), content(real)
+        ended = [pod for pod in pods if pod.status.phase in ("Succeeded", "Failed")]
+        expected, seen = content(desired_slices(service, pods)), content(real, lagging=ended)
         found += [f"{namespace}/{name}: expected, not there: {line}" for line in sorted(expected - seen)]
         found += [f"{namespace}/{name}: there, not expected: {line}" for line in sorted(seen - expected)]
     return found
 
 
-def content(slices: Iterable[EndpointSlice]) -> set[str]:
-    """Every endpoint with its conditions and ports; how they are cut into slices does not matter."""
+def content(slices: Iterable[EndpointSlice], *, lagging: Iterable[Pod] = ()) -> set[str]:
+    """Every endpoint with its conditions and ports; how they are cut into slices does not matter.
+
+    lagging: Pods that ran to their end. The controller does not wake up for a changed phase alone, so one that was
+    listed as not ready just before stays listed until something else happens to it; that is left out.
+    """
+    left_behind = {pod.metadata.uid for pod in lagging}
     return {
         f"{piece.address_type} {(endpoint.addresses or ['?'])[0]} ready={ready} serving={serving} "
         f"terminating={terminating} hostname={endpoint.hostname} on {endpoint.node_name} ports={ports}"
@@ -393,6 +399,7 @@ def content(slices: Iterable[EndpointSlice]) -> set[str]:
         for endpoint in piece.endpoints or ()
         for conditions in [endpoint.conditions or EndpointConditions()]
         for ready in [conditions.ready is not False]
+        if ready or not endpoint.target_ref or endpoint.target_ref.uid not in left_behind
         for serving in [ready if conditions.serving is None else conditions.serving]
         for terminating in [bool(conditions.terminating)]
     }

@@ -344,7 +344,7 @@ async def test_rights_in_one_namespace(where: str | None, look: Look, ada: str) 
         await seen.pilot.press("g")
         await seen.until("what is missing is said", lambda: "the Role that would allow it" in seen.body)
         assert seen.row and seen.row.key.kind == "gap" and seen.row.words.startswith("svcdoctor rbac")
-        assert "nodes   forbidden" in seen.body and "svcdoctor rbac" in seen.body
+        assert "nodes forbidden" in seen.body and "svcdoctor rbac" in seen.body
         await seen.pilot.press("G")
         await seen.until("web is judged as far as it goes", lambda: "unknown-forbidden" in seen.line)
         assert seen.row and seen.row.key == WEB
