@@ -5,26 +5,17 @@ from __future__ import annotations
 import lzma
 from importlib.resources import files
 
-from svcdoctor.objects import RESOURCES
-from svcdoctor.world import EVERYWHERE, World
+from svcdoctor.world import World
 
 
 def recorded_world() -> World:
     """The first moment, the one that the report is about."""
-    return _with_nothing_else(World.replay(_recordings(_demo())[0]))
+    return World.replay(_recordings(_demo())[0])
 
 
 def recorded_worlds() -> list[World]:
     """All moments, in their order: Services heal and break between them."""
-    return [_with_nothing_else(world) for world in worlds_of(_demo())]
-
-
-def _with_nothing_else(world: World) -> World:
-    """Of the kinds that were not recorded (policies, Ingresses, extensions) the cluster of the demo had none."""
-    for resource in RESOURCES:
-        if not world.was_read(resource, EVERYWHERE):
-            world.put(resource, EVERYWHERE, [])
-    return world
+    return worlds_of(_demo())
 
 
 def worlds_of(recording: bytes) -> list[World]:

@@ -1,0 +1,26 @@
+"""`svcdoctor rbac`: the rights that a diagnosis takes."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("-n", "--namespace", metavar="NAMESPACE", help="Rights for this namespace alone")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Rights for every namespace (default)")
+@click.option("--no-probe", is_flag=True, help="Without the rights that lookups inside Pods need")
+def rbac(namespace: str | None, all_namespaces: bool, no_probe: bool) -> None:
+    """Print the least rights that a diagnosis needs.
+
+    YAML for kubectl apply: roles, and how to bind them.
+
+    \b
+    Examples:
+      svcdoctor rbac -n shop | kubectl apply -f -
+      svcdoctor rbac -A --no-probe
+    """
+    if namespace and all_namespaces:
+        raise click.UsageError("--namespace and --all-namespaces exclude each other")
+    from svcdoctor.rbac import rights
+
+    click.echo(rights(namespace, probe=not no_probe), nl=False)
