@@ -185,6 +185,8 @@ class Batch:
     def _make_namespaces(self) -> None:
         """Before anything else, and until each has its ServiceAccount: a Pod without one is refused."""
         names = self._all_namespaces()
+        # What is left of an earlier try of the same case.
+        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--timeout=240s", *names, timeout=300)
         documents = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
         self.cluster.kubectl("apply", "-f", "-", input=_list(documents))
         for name in names:
@@ -337,10 +339,10 @@ class Batch:
         return f"svcdoctor says:\n{said}\nkubectl says:\n{seen}"
 
     def _delete(self) -> None:
-        """Everything of the batch; returns when its Pods are gone."""
+        """Everything of the batch. Its namespaces go while the next batch comes: no two cases share a name."""
         namespaces = self._all_namespaces()
         self._release(namespaces)
-        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--timeout=240s", *namespaces, timeout=300)
+        self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *namespaces)
         shared = [
             manifest
             for outcome in self.outcomes.values()
