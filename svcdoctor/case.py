@@ -44,10 +44,12 @@ from svcdoctor.objects import (
     Workload,
 )
 from svcdoctor.peers import Peer, is_awaited, peers_of
+from svcdoctor.podports import intercepts
 from svcdoctor.podstate import PodState, is_untroubled, judge
 from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.serviceenv import EnvironmentFault, fault_of
 from svcdoctor.settings import Setting, configs_of
+from svcdoctor.sockets import Sockets, started_last
 from svcdoctor.template import (
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
@@ -865,6 +867,31 @@ class Case(View):
     @property
     def is_probed(self) -> bool:
         return self.world.lookups is not None
+
+    def sockets(self, backend: Backend) -> Sockets | None:
+        """What the first ready Pod of a backend listens on; None where nobody looked, or it could not be seen.
+
+        Nor is it told where that may change by itself, or where the Pod turns packets to other ports on their way in.
+        """
+        seen = self._seen_sockets.get(backend.owner)
+        return seen if seen and not seen.unavailable else None
+
+    @cached_property
+    def _seen_sockets(self) -> dict[Subject, Sockets | None]:
+        seen: dict[Subject, Sockets | None] = {}
+        missing: list[NotRead] = []
+        for backend in self.backing:
+            ready = (pod for pod in backend.pods if is_ready(pod) and not pod.metadata.deletion_timestamp)
+            pod = next(ready, None)
+            if pod is None or intercepts(backend.spec) or self.is_younger(started_last(pod), SETTLING_SECONDS):
+                continue
+            try:
+                seen[backend.owner] = self.world.sockets_of(pod)
+            except NotRead as unseen:
+                missing.append(unseen)
+        if missing:
+            raise NotRead("sockets", missing[0].namespace, None, [want for one in missing for want in one.wants])
+        return seen
 
     @property
     def dns(self) -> Lookups | None:

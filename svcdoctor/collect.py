@@ -22,6 +22,8 @@ from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthentica
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
+from svcdoctor.socketlook import look_at_sockets, unseen
+from svcdoctor.sockets import Sockets
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import plural, printable
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
@@ -29,6 +31,8 @@ from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
+SOCKET_SECONDS = 5.0
+MOST_SOCKETS = 400  # Pods that a run looks into
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
 # What every cluster is asked for sooner or later: an API that it does not have costs no request.
 AT_ONCE = (
@@ -84,6 +88,7 @@ def collect(cluster: Cluster, scope: Scope, options: Options = Options(), progre
     if options.probe:
         progress.doing("looking names up inside Pods")
         reader.world.lookups = reader.look_up(client)
+        reader.world.look_at_sockets()
     return Collected(reader.world, reader.diagnose().diagnosis)
 
 
@@ -171,9 +176,33 @@ class _Reader:
             # Each is a list afterwards or a gap, and neither is wanted again.
             if not wants:
                 return outcome
+            self.look_at_sockets([want for want in wants if want.resource == "sockets"])
+            wants = [want for want in wants if want.resource != "sockets"]
             self.progress.doing(f"reading {plural(len(wants), 'list')} more")
             self.read(wants)
             self.read_narrower({want.resource for want in wants})
+
+    def look_at_sockets(self, wants: list[Want]) -> None:
+        """See what each of these Pods listens on."""
+        if not wants:
+            return
+        self.progress.doing(f"looking at the ports of {plural(len(wants), 'Pod')}")
+        pods = [pod for want in wants if (pod := pod_wanted(self.world, want))]
+        held = pods[:MOST_SOCKETS]
+
+        forbidden: set[str] = set()
+
+        def look(pod: Pod) -> Sockets:
+            if pod.metadata.namespace in forbidden:
+                return unseen(pod, "forbidden", f"create pods/exec in {pod.metadata.namespace}")
+            return look_at_sockets(self.cluster, pod, timeout=self._seconds(SOCKET_SECONDS))
+
+        for pod, seen in in_parallel(held, look, PARALLEL):
+            self.world.see(seen)
+            if seen.unavailable == "forbidden":
+                forbidden.add(pod.metadata.namespace)
+        for pod in pods[MOST_SOCKETS:]:
+            self.world.see(unseen(pod, "timeout", f"only {MOST_SOCKETS} Pods are looked into"))
 
     def all_of(self, wants: Iterable[Want]) -> list[Want]:
         """What is wanted, and what goes with it: who asks for one kind of workload is about to ask for the others."""
@@ -192,10 +221,14 @@ class _Reader:
         return sorted({self.widest(want) for want in untried})
 
     def widest(self, want: Want) -> Want:
+        if want.resource == "sockets":
+            return want
         everywhere = Want(want.resource, EVERYWHERE)
         return want if self.was_tried(everywhere) else everywhere
 
     def was_tried(self, want: Want) -> bool:
+        if want.resource == "sockets":
+            return False  # who wants to see them knows that nobody has
         return self.world.was_read(*want) or want in self.world.gaps
 
     # --- names
@@ -344,6 +377,13 @@ def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
         names += [name] if short else []
         names += [f"{name}.{namespace}", f"{name}.{namespace}.svc.{zone}."]
     return names
+
+
+def pod_wanted(world: World, want: Want) -> Pod | None:
+    """The Pod that somebody wants to be looked into; None where it is gone."""
+    namespace, _, name = want.namespace.partition("/")
+    pod: Pod | None = world.listed_or_nothing("pods", namespace).get(name)
+    return pod
 
 
 def in_parallel(jobs: list[J], work: Callable[[J], R], workers: int) -> Iterator[tuple[J, R]]:

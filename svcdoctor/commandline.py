@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 from svcdoctor.hosts import LONGEST_SETTING
 from svcdoctor.text import words
@@ -96,6 +97,11 @@ def _operand(tool: str, arguments: list[str]) -> Iterator[str]:
     takes_value = _TOOLS.get(tool, frozenset())
     operands: list[str] = []
     skip = False
+    if tool == "nc":
+        # What follows is another program's command line; and who listens reaches nobody.
+        arguments = list(takewhile(lambda word: word not in ("-e", "-c"), arguments))
+        if any(re.fullmatch(r"-\w*l\w*", word) for word in arguments):
+            return
     for word in arguments:
         if skip or not word:
             skip = False

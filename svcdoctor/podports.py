@@ -45,3 +45,28 @@ def mentions(container: Container, number: int) -> bool:
     words = [*(container.command or []), *(container.args or [])]
     words += [word for item in container.env or [] for word in (item.name, item.value or "")]
     return any(told.search(word) for word in words)
+
+
+def intercepts(spec: PodSpec) -> bool:
+    """Whether something in the Pod may turn packets to another port before a program sees them: a proxy that was put
+    into it, or a container that may change its firewall."""
+    containers = [*(spec.init_containers or []), *(spec.containers or [])]
+    return any(container.name in PROXIES or _may_redirect(container) for container in containers)
+
+
+def _may_redirect(container: Container) -> bool:
+    context = container.security_context
+    added = (context.capabilities.add or [] if context.capabilities else []) if context else []
+    return bool(context and (context.privileged or {"NET_ADMIN", "CAP_NET_ADMIN", "ALL"} & set(added)))
+
+
+def dials_from_outside(spec: PodSpec, number: int) -> bool:
+    """Whether a readiness probe asks this TCP port at the Pod's own address, as the kubelet does."""
+    for container in serving_containers(spec):
+        probe = container.readiness_probe
+        action = probe and (probe.http_get or probe.tcp_socket or probe.grpc)
+        if action and not getattr(action, "host", None):
+            numbers = {item.container_port for item in container.ports or [] if item.name == action.port}
+            if number in numbers or action.port == number:
+                return True
+    return False

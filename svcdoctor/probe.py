@@ -274,19 +274,19 @@ def look_up_in_pod(
         )
     except KubeError as error:
         reason = {"forbidden": "forbidden", "timeout": "timeout"}.get(error.reason, "error")
-        words = f"create pods/exec in {namespace}" if reason == "forbidden" else _one_line(error.message)
+        words = f"create pods/exec in {namespace}" if reason == "forbidden" else one_line(error.message)
         return _unavailable(vantage, asked, reason, words, time.monotonic() - began)
     seconds = time.monotonic() - began
 
     transcript = _Transcript.read(result.stdout, token)
     if transcript.tool not in (*TOOLS, "none"):
         # runc and crun put it differently, and some runtimes say it on stdout with exit code 126
-        if _NO_SHELL.search(f"{result.error}\n{result.stderr}\n{result.stdout}"):
+        if NO_PROGRAM.search(f"{result.error}\n{result.stderr}\n{result.stdout}"):
             return _unavailable(vantage, asked, "no-tool", "the container has no shell", seconds)
         if result.timed_out:
             return _unavailable(vantage, asked, "timeout", f"no output within {timeout:g} s", seconds)
         words = (
-            _one_line(result.error or result.stderr or result.stdout.replace(token, "")) or f"exit code {result.code}"
+            one_line(result.error or result.stderr or result.stdout.replace(token, "")) or f"exit code {result.code}"
         )
         return _unavailable(vantage, asked, "error", words, seconds)
     if transcript.tool == "none":
@@ -307,7 +307,7 @@ def look_up_in_pod(
     )
 
 
-_NO_SHELL = re.compile(r"executable file.{0,40}not found|finding executable|no such file or directory", re.IGNORECASE)
+NO_PROGRAM = re.compile(r"executable file.{0,40}not found|finding executable|no such file or directory", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -354,7 +354,7 @@ class _Transcript:
                     current = transcript.control
                 case "ask":
                     tool, _, query = words.partition(" ")
-                    current.append(_Ask(tool=_one_line(tool), query=_one_line(query, 254), began=at, text=text))
+                    current.append(_Ask(tool=one_line(tool), query=one_line(query, 254), began=at, text=text))
                 case "end" if current and current[-1].ended is None:
                     current[-1].ended = at
                     current[-1].code = int(words) if words.isdecimal() else None
@@ -490,16 +490,16 @@ def _failure(ask: _Ask, waited: float, conf: ResolvConf) -> tuple[str, str]:
         # The reply of an ExternalName whose target is gone: NOERROR and empty, of which these tools say nothing.
         if ask.code == 0:
             return "nodata", "no address in the answer"
-        return "error", _one_line(ask.text) or f"exit code {ask.code}"
+        return "error", one_line(ask.text) or f"exit code {ask.code}"
     said = next((line.removeprefix("error ") for line in ask.text.splitlines() if line.startswith("error ")), "")
     if re.search(r"^-3\b|EAI_AGAIN|temporary failure|try again", said, re.IGNORECASE):
-        return ("timeout" if gave_up else "error"), _one_line(said)
+        return ("timeout" if gave_up else "error"), one_line(said)
     for outcome, words in _WORDS:
         if words.search(said):
-            return outcome, _one_line(said)
+            return outcome, one_line(said)
     if match := re.match(r"-?\d+\b", said):
-        return {"-2": "nxdomain", "-5": "nodata"}.get(match[0], "error"), _one_line(said)
-    return "error", _one_line(said or ask.text) or f"exit code {ask.code}"
+        return {"-2": "nxdomain", "-5": "nodata"}.get(match[0], "error"), one_line(said)
+    return "error", one_line(said or ask.text) or f"exit code {ask.code}"
 
 
 def _read_getent(text: str) -> tuple[tuple[str, ...], str]:
@@ -662,11 +662,11 @@ def _look_up_at(
                     break
     except KubeError as error:
         reason = {"forbidden": "forbidden", "timeout": "timeout"}.get(error.reason, "error")
-        words = f"create pods/portforward in {server[0]}" if reason == "forbidden" else _one_line(error.message)
+        words = f"create pods/portforward in {server[0]}" if reason == "forbidden" else one_line(error.message)
         unavailable = _unavailable(vantage, names, reason, words, time.monotonic() - began, resolv_conf)
     except OSError as error:
         reason = "timeout" if isinstance(error, TimeoutError) else "error"
-        unavailable = _unavailable(vantage, names, reason, _one_line(str(error)), time.monotonic() - began, resolv_conf)
+        unavailable = _unavailable(vantage, names, reason, one_line(str(error)), time.monotonic() - began, resolv_conf)
     finally:
         if connection is not None:
             connection.close()
@@ -693,7 +693,7 @@ def _replay(connection: Any, conf: ResolvConf, name: str, deadline: float) -> tu
             verdicts.append(_Verdict("timeout", query, "dnspython", detail=f"no answer to {query}"))
             return _settle(name, verdicts, conf, server_answers=False), False
         except (OSError, EOFError, dns.exception.DNSException) as error:
-            words = _one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            words = one_line(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
             verdicts.append(_Verdict("error", query, "dnspython", detail=words))
             return _settle(name, verdicts, conf, server_answers=False), False
         verdicts.append(verdict)
@@ -792,7 +792,7 @@ def look_up(
     forbidden: set[str] = set()
     useless: set[str] = set()
     execs = 0
-    for pod, container, image in _running_containers(candidates):
+    for pod, container, image in running_containers(candidates):
         namespace = pod.metadata.namespace
         if namespace in forbidden or image in useless:
             continue
@@ -853,7 +853,7 @@ def _none_worked(failures: Sequence[Lookups], candidates: Sequence[Pod], attempt
     return replace(worst, detail="; ".join(details), attempts=attempts)
 
 
-def _running_containers(pods: Sequence[Pod]) -> Iterator[tuple[Pod, str, str]]:
+def running_containers(pods: Sequence[Pod]) -> Iterator[tuple[Pod, str, str]]:
     """Each Pod's first running container, Pod by Pod, then their other ones: sidecars have a shell at times."""
     running = []
     for pod in pods:
@@ -926,12 +926,12 @@ def _sorted(addresses: Iterable[str]) -> tuple[str, ...]:
 
 
 def _name(text: str) -> str:
-    return _one_line(text.rstrip("."), 253)
+    return one_line(text.rstrip("."), 253)
 
 
 def _line_with(words: re.Pattern[str], text: str) -> str:
-    return next((_one_line(line.lstrip("*; ")) for line in text.splitlines() if words.search(line)), "")
+    return next((one_line(line.lstrip("*; ")) for line in text.splitlines() if words.search(line)), "")
 
 
-def _one_line(text: str, limit: int = 160) -> str:
+def one_line(text: str, limit: int = 160) -> str:
     return shorten(printable(" ".join(text[:4096].split())), limit)

@@ -20,8 +20,9 @@ from msgspec.structs import replace
 
 from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.lookup import Lookups
-from svcdoctor.objects import RESOURCES
+from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.reads import Question, Reads
+from svcdoctor.sockets import Sockets, started_last
 from svcdoctor.text import parse_time
 
 EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that have none
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Want(NamedTuple):
-    """A list that somebody asked for and nobody has tried to read."""
+    """A list that somebody asked for and nobody has tried to read; of `sockets` the Pod, as NAMESPACE/POD."""
 
     resource: str
     namespace: str
@@ -38,16 +39,17 @@ class Want(NamedTuple):
 class NotRead(Exception):
     """The answer needs objects that are not here. `gap` says why; None: nobody has tried to read them yet."""
 
-    def __init__(self, resource: str, namespace: str, gap: Gap | None) -> None:
+    def __init__(self, resource: str, namespace: str, gap: Gap | None, more: Iterable[Want] = ()) -> None:
         super().__init__(f"{resource} in {namespace or 'all namespaces'}: {gap.reason if gap else 'not read'}")
         self.resource = resource
         self.namespace = namespace
         self.gap = gap
+        self.more = frozenset(more)  # what the same question is about to need
 
     @property
     def wants(self) -> set[Want]:
         """What has to be read for an answer; nothing where it was tried in vain."""
-        return set() if self.gap else {Want(self.resource, self.namespace)}
+        return set() if self.gap else {Want(self.resource, self.namespace), *self.more}
 
 
 class Index(NamedTuple):
@@ -67,6 +69,8 @@ class World:
         self._lookups: dict[str, Lookups] | None = None
         # Whether namespaces that nobody has asked yet will be: then no answer is not the same as none to be had.
         self.expects_lookups = False
+        self._sockets: dict[tuple[str, str], Sockets] | None = None
+        self._forked: World | None = None  # what this one is a fork of
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
@@ -186,6 +190,7 @@ class World:
         other.unreadable = self.unreadable
         other._gaps, other._scopes, other._deadlines = self._gaps, self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
+        other._sockets, other._forked = self._sockets, self._forked or self
         other._asked_by = self._reads or self._asked_by
         other._unsorted = set(self._unsorted)
         other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
@@ -212,9 +217,12 @@ class World:
         return EVERYWHERE in scopes or namespace in scopes
 
     def is_answered(self, resource: str, namespace: str) -> bool:
-        """Whether a list was read, or a reason is known why not; or, of lookups, whether somebody was asked."""
+        """Whether a list was read, or a reason is known why not; or, of what is looked at, whether somebody looked."""
         if resource == "lookups":
             return namespace in (self._lookups or {})
+        if resource == "sockets":
+            place, _, pod = namespace.partition("/")
+            return (place, pod) in (self._sockets or {})
         return self.was_read(resource, namespace) or self._gap(resource, namespace) is not None
 
     def _must_be_read(self, resource: str, namespace: str) -> None:
@@ -318,6 +326,32 @@ class World:
     def lookups(self, said: Mapping[str, Lookups] | None) -> None:
         self._lookups = None if said is None else dict(said)
         self._changed(("scope", "lookups"))
+
+    def look_at_sockets(self) -> None:
+        """From now on who asks what a Pod listens on wants somebody to look."""
+        self._sockets = self._sockets or {}
+        self._changed(("scope", "sockets"))
+
+    def see(self, sockets: Sockets) -> None:
+        """What a Pod listens on."""
+        self._sockets = self._sockets or {}
+        place = (sockets.namespace, sockets.pod)
+        before, self._sockets[place] = self._sockets.get(place), sockets
+        if before is None or before.listeners != sockets.listeners or before.started != sockets.started:
+            self._changed(("object", "sockets", *place))
+
+    def sockets_of(self, pod: Pod) -> Sockets | None:
+        """What a Pod listens on; None where nobody looks. Raises NotRead where nobody has looked since it started."""
+        place = (pod.metadata.namespace, pod.metadata.name)
+        self._note(("scope", "sockets"), ("object", "sockets", *place))
+        # A Pod that is only imagined has none to look at.
+        is_real = self._forked is None or self._forked._objects["pods"].get(place[0], {}).get(place[1]) is pod
+        if self._sockets is None or not is_real:
+            return None
+        seen = self._sockets.get(place)
+        if seen is None or seen.started != started_last(pod):
+            raise NotRead("sockets", "/".join(place), None)
+        return seen
 
     def learn(self, namespace: str, said: Lookups) -> None:
         """What a Pod of one namespace was told, instead of what it was told before."""
@@ -444,6 +478,7 @@ class World:
             "gaps": sorted(self._gaps.values(), key=lambda gap: (gap.resource, gap.namespace)),
             "unreadable": self.unreadable,
             "lookups": self._lookups,
+            "sockets": None if self._sockets is None else [self._sockets[place] for place in sorted(self._sockets)],
             "objects": objects,
         }
         return msgspec.json.encode(recording, order="deterministic")
@@ -466,6 +501,8 @@ class World:
             world.miss(gap)
         world.unreadable = parts.unreadable
         world.lookups = parts.lookups
+        if parts.sockets is not None:
+            world._sockets = {(seen.namespace, seen.pod): seen for seen in parts.sockets}
         return world
 
 
@@ -575,3 +612,4 @@ class _Recording(msgspec.Struct, rename="camel"):
     gaps: list[Gap] = []
     unreadable: list[Unreadable] = []
     lookups: dict[str, Lookups] | None = None
+    sockets: list[Sockets] | None = None

@@ -21,6 +21,8 @@ from svcdoctor.finding import Gap
 from svcdoctor.lookup import Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES
 from svcdoctor.reconcile import desired_slices, is_ready
+from svcdoctor.socketlook import unseen
+from svcdoctor.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, World
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -126,7 +128,8 @@ def simulate(
     observed: objects or parts of objects, merged over those of the same kind whose name matches (`cart-*` matches as in
     a shell); where none matches the object is added; `delete: true` removes instead. A time may be given as
     `seconds-ago: N` (the mapping `{secondsAgo: N}`). probe: `off: true` (no probes), `unavailable: {reason, detail}`,
-    `namespace: ...`, or `answers: {name: outcome or addresses}` laid over what CoreDNS would say.
+    `namespace: ...`, `answers: {name: outcome or addresses}` laid over what CoreDNS would say, or
+    `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it.
     """
     return _Simulation(namespace).run(manifests, observed or [], probe or {})
 
@@ -157,6 +160,11 @@ class _Simulation:
         world = self.world()
         if not probe.get("off"):
             world.lookups = self.lookups(world, probe)
+        if "sockets" in probe:
+            for pod in world.everywhere("pods")[0]:
+                world.see(unseen(pod, "no-tool", "the container has no cat"))
+            for pattern, shown in probe["sockets"].items():
+                self.listen(world, pattern, shown)
         for gap in gaps:
             self.deny(world, gap)
         return world
@@ -333,6 +341,19 @@ class _Simulation:
             # An API server writes its objects with sorted keys.
             world.put(name, EVERYWHERE, [msgspec.convert(_sorted(item), resource.type) for item in items])
         return world
+
+    def listen(self, world: World, pattern: str, shown: list[str]) -> None:
+        """`:8080`, `127.0.0.1:8080`, `[::]:53/UDP`: what the Pods of a name listen on."""
+        listeners = []
+        for word in shown:
+            place, _, protocol = word.partition("/")
+            host, _, port = place.rpartition(":")
+            listeners.append(Listener(protocol or "TCP", host.strip("[]") or "0.0.0.0", int(port)))
+        for pod in world.listed("pods", self.namespace).values():
+            if fnmatch.fnmatchcase(pod.metadata.name, pattern):
+                container = pod.spec.containers[0].name
+                place = (self.namespace, pod.metadata.name, container)
+                world.see(Sockets(*place, tuple(listeners), started=started_last(pod)))
 
     def lookups(self, world: World, probe: dict[str, Any]) -> dict[str, Lookups]:
         """What a Pod of each namespace would be told; the suite's own answers come first."""

@@ -26,7 +26,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
 # `report` and `widgets`, whose modules may import their neighbours.
-DATA = "text objects lookup finding labels"
+DATA = "text objects lookup sockets finding labels"
 PURE = f"{DATA} check template reconcile reads"
 QUESTIONS = (
     "nearmiss ingressrule podports history bindfailure manualslice peers mentions serviceenv exposure "
@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "reads": "",
     "objects": "text",
     "lookup": "objects text",
+    "sockets": "objects",
     "finding": "objects text",
     "check": "finding",
     "template": "finding objects text",
@@ -75,7 +76,7 @@ MAY_IMPORT = {
     "containerstate": f"{PURE} podlook bindfailure",
     "history": f"{PURE} podlook containerstate",
     "podstate": f"{PURE} podlook containerstate",
-    "world": "finding lookup objects reads text",
+    "world": "finding lookup sockets objects reads text",
     "capture": "configfile hosts",
     "case": f"{PURE} {QUESTIONS} world",
     "mesh": f"{PURE} world case",
@@ -99,7 +100,8 @@ MAY_IMPORT = {
     "podsocket": "text",
     "kube": "__init__ kubeconfig objects podsocket text",
     "probe": "kube lookup objects text",
-    "collect": f"{PURE} world case diagnose kube probe",
+    "socketlook": "kube objects probe sockets",
+    "collect": f"{PURE} world case diagnose kube probe socketlook",
     "rbac": "diagnose objects",
     "demo": "world",
     "widgets": "text finding labels catalogue report widgets",

@@ -1,14 +1,16 @@
 """Do the Pods serve the port that the Service sends to?
 
 port-target-unlistened
-    The targetPort is declared, probed and mentioned nowhere in the Pods, which serve another port that no Service uses.
+    No program in the Pods listens on the targetPort, as a look at their sockets shows; or, where nobody could look: it
+    is declared, probed and mentioned nowhere in the Pods, which serve another port that no Service uses.
     Why it breaks      kube-proxy forwards to the number as it is given, and never asks whether somebody listens: every
                        connection is refused by the Pod itself, although all endpoints are ready.
     Confirm by hand    kubectl -n {namespace} exec POD -- cat /proc/net/tcp /proc/net/tcp6
                        Listening ports have state 0A; numbers are hexadecimal (8080 is 1F90).
     Fix                Set the targetPort to the port that the program listens on.
-    Not a fault when   The program listens on it without declaring it: declaring ports is optional. So this is inferred,
-                       and only said where a declared port is left unused or a passing probe uses another one.
+    Not a fault when   The program listens on it without declaring it: declaring ports is optional. So this is inferred
+                       where nobody could look, and then only said where a declared port is left unused or a passing
+                       probe uses another one. It is not said within half a minute of a container's start.
 
 port-target-vs-probe
     The readiness probe passes on another port than the one that the Service sends to, and nothing else in the Pods
@@ -50,12 +52,23 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
+from svcdoctor.finding import Certainty, Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, ServicePort
-from svcdoctor.podports import BESIDE, PROXIES, declared_ports, declares, mentions, probed_ports
+from svcdoctor.podports import (
+    BESIDE,
+    PROXIES,
+    declared_ports,
+    declares,
+    dials_from_outside,
+    mentions,
+    probed_ports,
+)
 from svcdoctor.reconcile import is_ready, serving_containers
+from svcdoctor.sockets import SEEN_PROTOCOLS, Sockets
 from svcdoctor.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import listing, patch_command
 
@@ -110,6 +123,13 @@ def _judge(case: Case, index: int, port: ServicePort) -> Finding | None:
     numbers = {case.target_of(port, backend.spec) for backend in case.backing}
     if None in numbers:  # a name that does not resolve: ports_resolve_on_pods says so
         return None
+    finding = _judge_by_objects(case, index, port)
+    if case.is_headless or port.protocol not in SEEN_PROTOCOLS or (finding is None and _is_proven(case, port)):
+        return finding
+    return _judge_by_sockets(case, index, port, finding)
+
+
+def _judge_by_objects(case: Case, index: int, port: ServicePort) -> Finding | None:
     if case.is_headless:
         return _untranslated(case, index, port)
     if isinstance(port.target_port, str):  # a name that resolves is declared, with its protocol
@@ -125,6 +145,78 @@ def _judge(case: Case, index: int, port: ServicePort) -> Finding | None:
         return _contradicted(case, index, port, number)
     swapped = number in FRONT_PORTS and all(declares(place.backend.spec, port.port, "TCP") for place in sure)
     return _swapped(case, index, port, number, sure) if swapped else _unlistened(case, index, port, number, sure)
+
+
+def _is_proven(case: Case, port: ServicePort) -> bool:
+    """Whether the kubelet reaches the port on every backend: a look into the Pods would tell nothing new."""
+    return port.protocol == "TCP" and all(
+        number is not None and dials_from_outside(backend.spec, number)
+        for backend in case.backing
+        for number in [case.target_of(port, backend.spec)]
+    )
+
+
+def _judge_by_sockets(case: Case, index: int, port: ServicePort, finding: Finding | None) -> Finding | None:
+    """What is said when it is seen what the Pods listen on: more surely, no longer, or for the first time."""
+    seen = [
+        (backend, sockets, case.target_of(port, backend.spec) or 0)
+        for backend in case.backing
+        if (sockets := case.sockets(backend))
+    ]
+    deaf = [one for one in seen if not one[1].on(one[2], port.protocol)]
+    if not seen or (finding and len(deaf) < len(case.backing)):
+        return finding if not seen else None
+    if not deaf:
+        return None
+    listening = tuple(_listening(sockets, port) for _, sockets, _ in deaf[:3])
+    unheard = _unheard(case, index, port, deaf, listening)
+    if finding is None:
+        return unheard
+    sure = tuple(item for item in finding.evidence if item.label != "otherwise")
+    fixes = tuple(remedy for remedy in finding.remedies if remedy.changes_cluster)
+    if finding.code in ("port-target-unlistened", "port-target-vs-probe"):
+        return replace(unheard, code=finding.code, remedies=unheard.remedies or fixes)
+    return replace(finding, evidence=(*sure, *listening), remedies=fixes, certainty=Certainty.OBSERVED)
+
+
+def _unheard(
+    case: Case,
+    index: int,
+    port: ServicePort,
+    deaf: list[tuple[Backend, Sockets, int]],
+    listening: tuple[Evidence, ...],
+) -> Finding:
+    backend, _, number = deaf[0]
+    ports = set.intersection(*({*sockets.ports} for _, sockets, _ in deaf)) if port.protocol == "TCP" else set()
+    free = sorted(ports - set().union(*(_taken(case, port, backend) for backend, _, _ in deaf)))
+    shown = f"port {number}{'' if port.protocol == 'TCP' else '/' + port.protocol}"
+    message = f"nothing listens on {shown} in {backend.owner}" + (
+        f", which listens on {listing(_words(free))}" if free else ""
+    )
+    if free and port.port in free:
+        free = [port.port]
+    say = fail if len(deaf) == len(case.backing) else warn
+    return say(
+        "port-target-unlistened",
+        case.subject,
+        message,
+        Evidence("targetPort", str(number), f"service/{case.name} .spec.ports[{index}].targetPort"),
+        *listening,
+        remedies=(_send_to(case, index, free[0]),) if len(free) == 1 else (),
+        pods=tuple(pod.metadata.name for backend, _, _ in deaf for pod in backend.pods),
+    )
+
+
+def _words(numbers: list[int]) -> list[str]:
+    return [str(number) for number in numbers]
+
+
+def _listening(sockets: Sockets, port: ServicePort) -> Evidence:
+    """What one Pod listens on, of the protocol of the Service's port."""
+    found = [item.text for item in sockets.listeners if item.protocol == port.protocol]
+    return Evidence(
+        "listens on", listing(found, 8) or f"no {port.protocol} port", f"/proc/net of pod/{sockets.pod}, seen inside it"
+    )
 
 
 def _served(case: Case, port: ServicePort) -> str:
