@@ -116,6 +116,8 @@ class Dashboard(App[None]):
         bound("r", "run_again", "Run again", "app.run-again", "Diagnoses the selected Service again, lookups too"),
         bound("R", "run_all_again", "Run all again", "app.run-all-again", "Diagnoses everything again"),
         bound("p", "pause", "Pause or resume", "app.pause", "Holds the picture still; again: goes on"),
+        bound("full_stop", "moment(1)", "Next moment", "app.next-moment", "Holds a recording, and goes on by one"),
+        bound("comma", "moment(-1)", "Previous moment", "app.previous-moment", "Holds a recording, and goes back"),
         bound("w", "write", "Write a report", "app.write", "Writes the report to a file, in a format of your choice"),
         bound("A", "login", "Log in again", "app.login", "Renews credentials in the terminal, then goes on"),
         bound("1,d", "tab('diagnosis')", "Diagnosis", "app.diagnosis", "The walk, the evidence, the cause"),
@@ -402,6 +404,7 @@ class Dashboard(App[None]):
             update.streams if update else (),
             self.paused,
             update is None and self.problem is not None and self.problem.status is Status.SKIP,
+            getattr(update, "moment", None),
         )
         line.show(shown, self.clock())
 
@@ -606,6 +609,15 @@ class Dashboard(App[None]):
         self.paused = not self.paused
         act = self.source.pause if self.paused else self.source.resume
         self._aside(act)
+        self._show_status()
+
+    def action_moment(self, by: int) -> None:
+        step = getattr(self.source, "step", None)
+        if step is None or getattr(self.source, "moments", 1) < 2:
+            self.notify("only a recording of several moments can be stepped through", markup=False)
+            return
+        step(by)
+        self.paused = True
         self._show_status()
 
     def action_login(self) -> None:

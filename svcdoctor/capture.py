@@ -15,8 +15,9 @@ from typing import Any
 
 import msgspec
 
+from svcdoctor.checks.sessions_stay_on_pods import IN_MEMORY, SESSION_STORE
 from svcdoctor.configfile import without_the_rest
-from svcdoctor.hosts import may_name_hosts
+from svcdoctor.hosts import DSN, may_name_hosts
 
 BLANK = "REDACTED"
 # Whole manifests, with all that has been left out of the objects themselves.
@@ -131,11 +132,17 @@ def _words(words: list[str]) -> list[str]:
 def _setting(value: str, *names: str) -> str:
     if any(_SECRET_NAME.search(name) and not _PLACE_NAME.search(name) for name in names):
         return BLANK
+    if value.lower() in IN_MEMORY and any(SESSION_STORE.fullmatch(name.upper()) for name in names):
+        return value
     value = _LOGIN.sub(f"{BLANK}@", value) if "://" not in value else value
     is_place = all(_HOST_PORT.fullmatch(part.strip()) for part in value.split(","))
     # A colon alone makes no place: `user:word` has one too.
     text = value if "://" in value else value.replace(":", " ")
-    if is_place or any(may_name_hosts(name, text) or _EXCEPTIONS.fullmatch(name) for name in names):
+    if (
+        is_place
+        or DSN.search(value)
+        or any(may_name_hosts(name, text) or _EXCEPTIONS.fullmatch(name) for name in names)
+    ):
         return blanked(value)
     return "".join(part if at % 2 else "x" if part else "" for at, part in enumerate(_KEPT.split(value)))
 

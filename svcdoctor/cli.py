@@ -19,7 +19,7 @@ from svcdoctor.commands.result import forget_stdout
 from svcdoctor.commands.terminal import is_interactive
 from svcdoctor.commands.words import nearest
 
-COMMANDS = ("completion", "dashboard", "demo", "diagnose", "explain", "rbac")
+COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "rbac")
 
 
 class WithoutCommand(click.Group):
@@ -29,8 +29,7 @@ class WithoutCommand(click.Group):
         # Completion of the first word is about the commands.
         nothing = not args and not ctx.resilient_parsing
         if nothing or (args and args[0].startswith("-") and args[0] not in ("-h", "--help", "--version")):
-            replays = any(arg.partition("=")[0] == "--replay" for arg in args)
-            shown = replays or (is_interactive() and self._are_for_dashboard(ctx, args))
+            shown = is_interactive() and self._are_for_dashboard(ctx, args)
             args = ["dashboard" if shown else "diagnose", *args]
         return super().parse_args(ctx, args)
 

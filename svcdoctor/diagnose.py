@@ -118,6 +118,20 @@ def diagnose(world: World, scope: Scope) -> Outcome:
     return Outcome(assemble(world, diagnosed, cluster, absent, said), frozenset(wants))
 
 
+def diagnose_recorded(world: World, scope: Scope) -> Diagnosis:
+    """The same of a World to which nothing can be added: what it does not hold and somebody asks for is a gap."""
+    complete = world.fork(())
+    while wants := (outcome := diagnose(complete, scope)).wants:
+        for want in wants:
+            complete.miss(_not_recorded(want))
+    return outcome.diagnosis
+
+
+def _not_recorded(want: Want) -> Gap:
+    group = RESOURCES[want.resource].group if want.resource in RESOURCES else ""
+    return Gap("list", want.resource, group, want.namespace, "not-recorded", "the recording does not hold them")
+
+
 def assemble(
     world: World,
     services: Sequence[ServiceDiagnosis],

@@ -263,7 +263,7 @@ class Gap(Struct, frozen=True):
     resource: str
     group: str
     namespace: str  # "" is the whole cluster
-    reason: str  # forbidden, timeout, unreachable, server-error, malformed, throttled, gone, not-found
+    reason: str  # forbidden, timeout, unreachable, server-error, malformed, throttled, gone, not-found, not-recorded
     message: str = ""
 
     @property
@@ -301,6 +301,12 @@ class Diagnosis(Struct, frozen=True, rename="camel"):
     cluster: ClusterDiagnosis = ClusterDiagnosis()
     denied: tuple[Gap, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no Service to speak of, and that was seen."""
+        unseen = any(gap.resource == "services" for gap in self.denied)
+        return not self.services and not self.missing and not unseen
 
     def findings(self) -> list[Finding]:
         """Every finding of the report, cluster first, then names, clients and Services."""

@@ -38,7 +38,7 @@ _NEXT_URL = re.compile(r",(?=[a-zA-Z][a-zA-Z0-9+._-]*://)")
 _FULL_NAME = re.compile(r"(?<![\w.*-])((?:[a-z0-9_-]+\.)+svc(?:\.[a-z0-9.-]+)?)\.?(?::(\d{1,5}))?(?![\w-])")
 _HOST_PORT = re.compile(r"([A-Za-z0-9][-A-Za-z0-9._]*):(\d{1,5})")
 # `user:password@tcp(db:3306)/shop`, as the MySQL driver of Go takes it.
-_DSN = re.compile(r"@(tcp|udp)\(([^()\s]+)\)")
+DSN = re.compile(r"@(tcp|udp)\(([^()\s]+)\)")
 # `host=db port=5432 user=shop`, as libpq takes it; `Server=db,1433;Database=shop` and `Host=db;Port=5432` in ADO.NET.
 _KEYWORDS = re.compile(
     r"(?i)(?:^|[\s;])(host|server|data source)\s*=\s*(?:tcp:)?([\w.-]+)(?:[,:](\d{1,5}))?(?=[\s;]|$)"
@@ -116,7 +116,7 @@ def _in_list(parts: list[str], text: str, plausible: bool, port_beside: int | No
 
 
 def _in_connection_string(text: str) -> Iterator[Host]:
-    for match in _DSN.finditer(text):
+    for match in DSN.finditer(text):
         name, _, number = match.group(2).partition(":")
         if is_host(name):
             yield Host(name, port(number), True)

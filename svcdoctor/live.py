@@ -17,11 +17,12 @@ from typing import NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
 from svcdoctor.collect import AT_ONCE
-from svcdoctor.diagnose import CORE, Scope, diagnose, keeping, kinds_read
+from svcdoctor.diagnose import CORE, Scope, diagnose_recorded, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.kube import Cluster, Event, Skipped
 from svcdoctor.objects import RESOURCES
+from svcdoctor.recording import recorded
 from svcdoctor.reflector import (
     BROKEN,
     WATCHING,
@@ -66,6 +67,7 @@ class Update(NamedTuple):
     checking: frozenset[Name]  # Services whose walk is not finished: what is said of them may change yet
     streams: tuple[StreamState, ...]
     log: tuple[LogEntry, ...]  # the latest reads and probes, oldest first
+    moment: tuple[int, int] | None = None  # of a recording: which one this is, from 1, and how many there are
 
 
 Message: TypeAlias = News | Answered | Callable[[], None]
@@ -143,9 +145,14 @@ class Live:
             service = self._doctor.service((namespace, name))
             return event_lines(self._world, namespace, name, service)
 
+    @property
+    def world(self) -> World:
+        """What is read and judged; it changes at any time."""
+        return self._world
+
     def record(self) -> bytes:
         with self._lock:
-            return self._world.record()
+            return recorded(self._world, self._scope)
 
     # --- the thread
 
@@ -419,30 +426,43 @@ class Replayed:
         self._scope = scope
         self._post = post
         self._seconds = seconds
-        self._stopping = threading.Event()
-        self._running = threading.Event()
-        self._running.set()
-        self._world = worlds[0]
+        self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._plays = True
+        self._is_over = len(worlds) == 1
+        self._place = 0
+        self._diagnoses: dict[int, Diagnosis] = {}
         self._shown: dict[Name, ServiceDiagnosis] = {}
+
+    @property
+    def _world(self) -> World:
+        return self._worlds[self._place]
 
     def start(self) -> None:
         threading.Thread(target=self._run, name="replay", daemon=True).start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._running.set()
+        self._orders.put(lambda: setattr(self, "_is_over", True))
 
     def run_again(self, names: Collection[Name] | None = None) -> None:
         """What was recorded stays as it was."""
 
     def pause(self) -> None:
-        self._running.clear()
+        self._orders.put(lambda: setattr(self, "_plays", False))
 
     def resume(self) -> None:
-        self._running.set()
+        self._orders.put(lambda: setattr(self, "_plays", True))
+
+    def step(self, by: int) -> None:
+        """So many moments on, or back; from the last one to the first. Nothing plays after that until resume()."""
+        self.pause()
+        self._orders.put(lambda: self._show(self._place + by))
+
+    @property
+    def moments(self) -> int:
+        return len(self._worlds)
 
     def record(self) -> bytes:
-        return self._world.record()
+        return recorded(self._world, self._scope)
 
     def namespaces(self) -> list[str]:
         return [item.metadata.name for item in self._world.held("namespaces")]
@@ -455,28 +475,30 @@ class Replayed:
         return event_lines(self._world, namespace, name, self._shown.get((namespace, name)))
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            for world in self._worlds:
-                self._running.wait()
-                if self._stopping.is_set():
-                    return
-                self._world = world
-                self._shown = self._show(world, self._shown)
-                if len(self._worlds) == 1:
-                    return
-                self._stopping.wait(self._seconds)
+        self._show(0)
+        while not self._is_over:
+            try:
+                order = self._orders.get(timeout=self._seconds if self._plays else None)
+            except queue.Empty:
+                self._show(self._place + 1)
+            else:
+                order()
 
-    def _show(self, world: World, before: dict[Name, ServiceDiagnosis]) -> dict[Name, ServiceDiagnosis]:
-        diagnosis = keeping(diagnose(world, self._scope).diagnosis, before)
-        services = {(entry.namespace, entry.name): entry for entry in diagnosis.services}
+    def _show(self, place: int) -> None:
+        self._place = place % len(self._worlds)
+        world, before = self._world, self._shown
+        if self._place not in self._diagnoses:
+            self._diagnoses[self._place] = diagnose_recorded(world, self._scope)
+        diagnosis = keeping(self._diagnoses[self._place], before)
+        self._shown = services = {(entry.namespace, entry.name): entry for entry in diagnosis.services}
         changed = {name for name in before.keys() | services.keys() if before.get(name) is not services.get(name)}
         streams = tuple(
             StreamState(kind, EVERYWHERE, WATCHING, world.now, "a recording", world.now)
             for kind in kinds_read()
             if world.was_read(kind, EVERYWHERE)
         )
-        self._post(Update(diagnosis, frozenset(changed), frozenset(), streams, _probes(world)))
-        return services
+        moment = (self._place + 1, len(self._worlds))
+        self._post(Update(diagnosis, frozenset(changed), frozenset(), streams, _probes(world), moment))
 
 
 def _probes(world: World) -> tuple[LogEntry, ...]:

@@ -5,27 +5,39 @@ from __future__ import annotations
 import gc
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from svcdoctor.app import Dashboard
 from svcdoctor.kubeconfig import Access, ConnectOptions, choose, context_names
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
-from svcdoctor.world import EVERYWHERE, World
+from svcdoctor.world import EVERYWHERE
+
+if TYPE_CHECKING:
+    from svcdoctor.recording import Recorded
 
 SWITCH_SECONDS = 0.0005
 COLLECTED = 50_000, 20, 100
 
 
-def show_recording(worlds: list[World], ascii_only: bool, namespace: str | None = None) -> int:
-    """The dashboard over Worlds that follow each other; the exit code."""
+def show_recording(recorded: Recorded, ascii_only: bool, namespace: str | None = None) -> int:
+    """The dashboard over the moments of a recording; the exit code.
+
+    `namespace`: None is what was asked when it was recorded, "" all of them.
+    """
+    from svcdoctor.diagnose import Scope
+
+    asked = recorded.scope if namespace is None else Scope(namespace)
 
     def open_source(request: SourceRequest, post: Post) -> Source:
-        from svcdoctor.diagnose import Scope
         from svcdoctor.session import Recording
 
-        return Recording(worlds, Scope(request.namespace or EVERYWHERE), post=post)
+        where = request.namespace or EVERYWHERE
+        scope = asked if where == asked.namespace else Scope(where)
+        return Recording(recorded.worlds, scope, post=post)
 
-    context = worlds[0].context
-    return run(Dashboard(open_source, [context], context=context, namespace=namespace, ascii=ascii_only))
+    context = recorded.worlds[0].context
+    first = asked.namespace or None
+    return run(Dashboard(open_source, [context], context=context, namespace=first, ascii=ascii_only))
 
 
 def show_cluster(options: ConnectOptions, namespace: str | None, client: str, probe: bool, ascii_only: bool) -> int:

@@ -27,6 +27,7 @@ from svcdoctor.text import parse_time
 
 EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that have none
 T = TypeVar("T")
+_OF_TIME = ("now", "clock", "younger")
 
 
 class Want(NamedTuple):
@@ -64,6 +65,7 @@ class World:
     def __init__(self, *, context: str = "", now: datetime | None = None) -> None:
         self.context = context
         self.unreadable: list[Unreadable] = []
+        self.changes = 0  # how often something else than the time was another, while it is followed
         self._now = now or datetime.now(UTC)
         self._gaps: dict[tuple[str, str], Gap] = {}
         self._lookups: dict[str, Lookups] | None = None
@@ -188,7 +190,7 @@ class World:
         itself; who asks it asks this one."""
         other = World(context=self.context, now=self._now)
         other.unreadable = self.unreadable
-        other._gaps, other._scopes, other._deadlines = self._gaps, self._scopes, self._deadlines
+        other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets, other._forked = self._sockets, self._forked or self
         other._asked_by = self._reads or self._asked_by
@@ -279,6 +281,10 @@ class World:
         complete = self._sees_everything(resource)
         self._note(("namespaces", resource))
         return self._places(resource), complete
+
+    def kinds(self) -> list[str]:
+        """The kinds of which something was read, if only that there are none."""
+        return [name for name in RESOURCES if self._scopes[name]]
 
     def held(self, resource: str, namespace: str = EVERYWHERE) -> list[Any]:
         """What we hold of a kind, even where it is lost."""
@@ -456,19 +462,19 @@ class World:
 
     def _changed(self, *questions: Question) -> None:
         if self._reads:
+            self.changes += any(question[0] not in _OF_TIME for question in questions)
             self._reads.changed(questions)
 
     # --- recording and replay
 
-    def record(self) -> bytes:
-        """Everything a diagnosis reads, as JSON: replayed, it gives the same report."""
+    def record(self, **about: Any) -> bytes:
+        """Everything a diagnosis reads, as JSON, and `about` beside it: replayed, it gives the same report."""
         objects = {
             name: {
                 "scopes": sorted(self._scopes[name]),
                 "items": [item for place in self._places(name) for item in self._table(name, place).values()],
             }
-            for name in RESOURCES
-            if self._scopes[name]
+            for name in self.kinds()
         }
         recording = {
             "kind": "World",
@@ -480,6 +486,7 @@ class World:
             "lookups": self._lookups,
             "sockets": None if self._sockets is None else [self._sockets[place] for place in sorted(self._sockets)],
             "objects": objects,
+            **about,
         }
         return msgspec.json.encode(recording, order="deterministic")
 

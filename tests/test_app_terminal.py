@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from svcdoctor.demo import worlds_of
+from svcdoctor.recording import unpacked
 
 TESTS = Path(__file__).parent
 PATIENCE = 60.0
@@ -151,5 +151,5 @@ def test_a_crash_leaves_a_clean_terminal_and_says_where_to_look(terminal: Termin
     assert "broken on purpose" in crash.read_text() and "hunter2" not in crash.read_text()
     assert str(crash) in words and f"svcdoctor --replay {recording}" in words
     assert {file.stat().st_mode & 0o777 for file in (recording, crash)} == {0o600}
-    (world,) = worlds_of(recording.read_bytes())
+    (world,) = unpacked(recording.read_bytes()).worlds
     assert world.context == "demo"

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from svcdoctor.commands.diagnose import diagnose
-from svcdoctor.commands.flags import CONNECTION, SCREEN, options
-from svcdoctor.commands.replay import recording_in, replay_worlds
+from svcdoctor.commands.flags import CONNECTION, REPLAY, SCREEN, options
+from svcdoctor.commands.replay import recording_in, refuse_flags_of_a_cluster, show
 from svcdoctor.commands.terminal import has_unicode, is_interactive
 
 
@@ -19,7 +19,7 @@ from svcdoctor.commands.terminal import has_unicode, is_interactive
 @click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace")
 @click.option("--from", "client", metavar="POD", help="Look names up from this Pod, POD or NAMESPACE/POD")
 @click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward")
-@click.option("--replay", metavar="FILE", help="Open a recording instead of a cluster")
+@options(REPLAY)
 @options(SCREEN)
 @options(CONNECTION)
 def dashboard(
@@ -33,10 +33,12 @@ def dashboard(
     **connection: Any,
 ) -> None:
     """The live tree of Services, endpoints and verdicts; where no terminal can show it, the report."""
-    if replay:
-        replay_worlds(recording_in(replay), None if all_namespaces else namespace, no_color, ascii_only)
+    if replay and is_interactive():
+        refuse_flags_of_a_cluster()
+        show(recording_in(replay), "" if all_namespaces else namespace, no_color, ascii_only)
     if not is_interactive():
         flags = {"namespace": namespace, "all_namespaces": all_namespaces, "client": client, "no_probe": no_probe}
+        flags["replay"] = replay
         screen_flags = {"no_color": no_color, "ascii_only": ascii_only}
         click.get_current_context().invoke(diagnose, names=(), **flags, **screen_flags, **connection)
     gc.disable()  # what is imported is no garbage; screen.py enables it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from svcdoctor.commands.flags import OUTPUT, options
-from svcdoctor.commands.replay import replay_worlds
+from svcdoctor.commands.replay import show
 from svcdoctor.commands.result import finish
 from svcdoctor.commands.terminal import is_interactive
 
@@ -27,12 +27,11 @@ def demo(
       svcdoctor demo -o text
       svcdoctor demo -o json
     """
-    from svcdoctor.demo import recorded_world, recorded_worlds
-    from svcdoctor.diagnose import Scope
-    from svcdoctor.diagnose import diagnose as diagnose_world
+    from svcdoctor.demo import recorded_demo
+    from svcdoctor.diagnose import Scope, diagnose_recorded
 
     chosen = click.get_current_context().get_parameter_source("output")
     if is_interactive() and chosen is click.core.ParameterSource.DEFAULT:
-        replay_worlds(recorded_worlds(), None, no_color, ascii_only)
+        show(recorded_demo(), None, no_color, ascii_only)
     scope = Scope(only=frozenset(only), skip=frozenset(skip))
-    finish(diagnose_world(recorded_world(), scope).diagnosis, output, fail_on, no_color, ascii_only)
+    finish(diagnose_recorded(recorded_demo().worlds[0], scope), output, fail_on, no_color, ascii_only)

@@ -27,6 +27,18 @@ CONNECTION = (
         help="Time for one request, such as 5, 1s, 2m; 0 is without limit",
     ),
 )
+SCOPE = (
+    click.argument("names", nargs=-1, metavar="[NAME | svc/NAME]..."),
+    click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace; default is the context's own"),
+    click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace"),
+    click.option("-l", "--selector", metavar="LABELS", help="Services with these labels, such as app=cart,tier=web"),
+    click.option("--from", "client", metavar="POD", help="Look names up from this Pod, POD or NAMESPACE/POD"),
+    click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward"),
+    click.option(
+        "--deadline", type=Seconds(), default=120.0, metavar="DURATION", help="Time for the whole run (default 2m)"
+    ),
+)
+REPLAY = (click.option("--replay", metavar="FILE", help="Look at a recording instead of a cluster; - is stdin"),)
 SCREEN = (
     click.option("--no-color", is_flag=True, help="No colours; also with NO_COLOR set"),
     click.option("--ascii", "ascii_only", is_flag=True, help="No character outside ASCII"),

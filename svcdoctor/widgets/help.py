@@ -82,6 +82,8 @@ def key_lines(node: object) -> list[KeyLine]:
 
 _KEY_NAMES = {
     "slash": "/",
+    "full_stop": ".",
+    "comma": ",",
     "asterisk": "*",
     "minus": "-",
     "right_square_bracket": "]",

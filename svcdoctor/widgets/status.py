@@ -30,6 +30,7 @@ class Shown(NamedTuple):
     streams: Sequence[Stream]
     paused: bool
     connecting: bool
+    moment: tuple[int, int] | None = None  # of a recording: which one, from 1, of how many
 
 
 class _Part(NamedTuple):
@@ -85,6 +86,9 @@ def header_parts(shown: Shown, now: datetime, ascii: bool) -> list[_Part]:
         else:
             style = "dim" if seconds < 120 else "$text-warning"
             parts.append(_Part(3, (f"data {duration(seconds)} old", f"{duration(seconds)} old"), style))
+    if shown.moment and shown.moment[1] > 1:
+        place = "/".join(map(str, shown.moment))
+        parts.append(_Part(1, (f"moment {place}", place), "bold"))
     if shown.paused:
         parts.append(_Part(0, ("paused",), "bold reverse"))
     listing = sum(stream.state == "listing" for stream in shown.streams)

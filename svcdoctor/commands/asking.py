@@ -1,0 +1,84 @@
+"""What the flags of a run ask for: of which Services, of which cluster, within which limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from svcdoctor.commands.words import pod_named, requirements, service_names
+
+if TYPE_CHECKING:
+    from svcdoctor.collect import Options
+    from svcdoctor.diagnose import Scope
+    from svcdoctor.kube import Cluster
+
+
+class Flags(NamedTuple):
+    """commands/flags.py's SCOPE, as they were written."""
+
+    names: tuple[str, ...]
+    namespace: str | None
+    all_namespaces: bool
+    selector: str | None
+    client: str | None
+    no_probe: bool
+    deadline: float
+
+    def check(self) -> None:
+        if self.names and (self.all_namespaces or self.selector):
+            raise click.UsageError("a Service cannot be named together with --all-namespaces or --selector")
+        if self.client and self.no_probe:
+            raise click.UsageError("--from names the Pod to look names up from, which --no-probe forbids")
+        service_names(self.names)
+        requirements(self.selector)
+
+    @property
+    def name_a_scope(self) -> bool:
+        return bool(self.names or self.namespace or self.all_namespaces or self.selector)
+
+
+class Asked(NamedTuple):
+    cluster: Cluster
+    scope: Scope
+    options: Options
+
+
+def asked(flags: Flags, connection: dict[str, Any]) -> Asked:
+    """The cluster, connected, and what to read of it. Raises KubeError."""
+    from svcdoctor.collect import Options
+    from svcdoctor.diagnose import Scope
+    from svcdoctor.kube import Cluster, ConnectOptions
+    from svcdoctor.world import EVERYWHERE
+
+    flags.check()
+    cluster = Cluster.connect(ConnectOptions(**connection))
+    where = EVERYWHERE if flags.all_namespaces else flags.namespace or cluster.namespace
+    pod = pod_named(flags.client, flags.namespace or cluster.namespace)
+    scope = Scope(where, service_names(flags.names), requirements(flags.selector), client=pod)
+    timeout = connection["request_timeout"]
+    limits = (flags.deadline or float("inf"), 60.0 if timeout is None else timeout or float("inf"))
+    return Asked(cluster, scope, Options(not flags.no_probe, *limits))
+
+
+def there_is_a_namespace(cluster: Cluster, namespace: str) -> None:
+    """Raises UsageError where the cluster says that there is no such namespace."""
+    from svcdoctor.kube import KubeError
+    from svcdoctor.objects import RESOURCES
+
+    try:
+        if namespace:
+            cluster.get(RESOURCES["namespaces"], "", namespace, timeout=5.0)
+    except KubeError as error:
+        if error.reason == "not-found":
+            raise no_such_namespace(namespace) from None
+
+
+def no_such_namespace(namespace: str) -> click.UsageError:
+    return click.UsageError(f"there is no namespace {namespace!r}; see kubectl get namespaces")
+
+
+def say_that_there_are_none(scope: Scope) -> None:
+    where = f" in namespace {scope.namespace}" if scope.namespace else ""
+    labelled = " with these labels" if scope.labels else ""
+    click.echo(f"svcdoctor: no Services{labelled} found{where}", err=True)
