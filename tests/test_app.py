@@ -33,7 +33,7 @@ from app_sources import (
 )
 from svcdoctor import app as app_module
 from svcdoctor.app import Dashboard
-from svcdoctor.demo import recorded_world
+from svcdoctor.demo import recorded_demo, recorded_world
 from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Evidence, ServiceDiagnosis, Status, Subject, fail
 from svcdoctor.report import text as report_text
@@ -456,6 +456,30 @@ async def test_a_written_capture_is_replayed(tmp_path: Path, monkeypatch: pytest
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == report_text.render(diagnose(recorded_world(), Scope()).diagnosis)
+
+
+async def test_the_moments_of_a_recording_are_stepped_through() -> None:
+    worlds = recorded_demo().worlds
+
+    def open_source(request: SourceRequest, post: Post) -> Source:
+        return Recording(worlds, Scope(), post=post, seconds=3600.0)
+
+    async with running(opener=open_source, namespace=None, context="demo") as (dashboard, pilot):
+        for key, moment in (("", 1), ("full_stop", 2), ("full_stop", 3), ("comma", 2), ("comma", 1), ("comma", 6)):
+            await pilot.press(*filter(None, [key]))
+            while dashboard.update is None or getattr(dashboard.update, "moment", None) != (moment, len(worlds)):
+                await pilot.pause(0.05)
+            assert f"moment {moment}/6" in screen_text(dashboard)
+            assert dashboard.paused is bool(key)
+        await pilot.press("p")
+        assert not dashboard.paused
+
+
+async def test_a_cluster_has_no_moments_to_step_through() -> None:
+    async with running() as (dashboard, pilot):
+        await pilot.press("full_stop")
+        assert toasts(dashboard) == ["only a recording of several moments can be stepped through"]
+        assert not dashboard.paused
 
 
 async def test_theme_and_mouse() -> None:

@@ -247,6 +247,15 @@ def test_a_capture_says_what_it_holds_and_no_secret_is_in_it(tmp_path: Path) -> 
     assert b"postgres://REDACTED@db:5432/shop" in text
 
 
+def test_a_redacted_capture_is_about_the_same_services_by_other_names(doctor: Doctor, tmp_path: Path) -> None:
+    file = str(tmp_path / "w.zst")
+    done = doctor("capture", "web", "--no-probe", "--redact", "-o", file)
+    assert "renamed words that svcdoctor does not look for, addresses" in " ".join(done.stderr.split())
+    replayed = doctor("diagnose", "--replay", file)
+    assert replayed.stdout.endswith("1 Service: 1 pass\n")
+    assert "shop" not in replayed.stdout
+
+
 def test_a_capture_to_a_pipe_is_the_file(doctor: Doctor) -> None:
     process = doctor.start("capture", "--no-probe")
     out, _ = process.communicate(timeout=60)

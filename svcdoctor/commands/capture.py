@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from secrets import token_bytes
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.command()
 @options(SCOPE)
 @click.option("-o", "--output", metavar="FILE", help="Write to a file instead of stdout")
+@click.option("--redact", is_flag=True, help="Rename namespaces, names, labels, hosts, images and IPs")
 @click.option("-w", "--watch", is_flag=True, help="Record each change too, until ctrl-C")
 @click.option("--for", "seconds", type=Seconds(), metavar="DURATION", help="Watch for this long, such as 10m")
 @options(CONNECTION)
@@ -45,6 +47,7 @@ def capture(
     no_probe: bool,
     deadline: float,
     output: str | None,
+    redact: bool,
     watch: bool,
     seconds: float | None,
     **connection: Any,
@@ -59,7 +62,7 @@ def capture(
     \b
     Examples:
       svcdoctor capture > world.json.zst
-      svcdoctor capture cart -n shop -o bug.json.zst
+      svcdoctor capture cart -n shop --redact -o bug.json.zst
       svcdoctor capture -A --watch --for 10m -o incident.json.zst
       svcdoctor diagnose --replay world.json.zst
     """
@@ -73,14 +76,13 @@ def capture(
     with _written(output) as file:
         run = asked(flags, connection)
         if watch:
-            _watch(run, seconds, file)
+            _watch(run, seconds, redact, file)
         else:
-            _once(run, file)
+            _once(run, redact, file)
     click.echo(f"svcdoctor: look at it with svcdoctor diagnose --replay {output or 'FILE'}", err=True)
 
 
-def _once(run: Asked, file: IO[bytes]) -> None:
-    from svcdoctor.capture import without_secrets
+def _once(run: Asked, redact: bool, file: IO[bytes]) -> None:
     from svcdoctor.collect import collect
     from svcdoctor.recording import packed, recorded
 
@@ -90,18 +92,19 @@ def _once(run: Asked, file: IO[bytes]) -> None:
     if diagnosis.is_empty:
         there_is_a_namespace(cluster, scope.namespace)
         say_that_there_are_none(scope)
-    size = packed([without_secrets(recorded(world, scope))], file)
-    _say_what_it_holds(world, size)
+    clean = _cleaner(redact)
+    size = packed([clean(recorded(world, scope))], file)
+    _say_what_it_holds(world, size, redact)
 
 
-def _watch(run: Asked, seconds: float | None, file: IO[bytes]) -> None:
-    from svcdoctor.capture import without_secrets
+def _watch(run: Asked, seconds: float | None, redact: bool, file: IO[bytes]) -> None:
     from svcdoctor.moments import Watched
     from svcdoctor.recording import packed
 
     def interrupt(*_: object) -> None:
         watched.stop()
 
+    clean = _cleaner(redact)
     cluster, scope, limits = run
     _answers(cluster, scope.namespace)
     watched = Watched(cluster, scope, probe=limits.probe, seconds=seconds)
@@ -109,11 +112,11 @@ def _watch(run: Asked, seconds: float | None, file: IO[bytes]) -> None:
     until = "until ctrl-C" if seconds is None else f"for {seconds:g} s, or until ctrl-C"
     click.echo(f"svcdoctor: recording changes {until}", err=True)
     try:
-        size = packed((without_secrets(moment) for moment in watched.moments()), file)
+        size = packed((clean(moment) for moment in watched.moments()), file)
     finally:
         for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
             signal.signal(number, handler)
-    _say_what_it_holds(watched.world, size)
+    _say_what_it_holds(watched.world, size, redact)
 
 
 def _answers(cluster: Cluster, namespace: str) -> None:
@@ -128,7 +131,18 @@ def _answers(cluster: Cluster, namespace: str) -> None:
             raise no_such_namespace(namespace) from None
 
 
-def _say_what_it_holds(world: World, size: Packed) -> None:
+def _cleaner(redact: bool) -> Callable[[bytes], bytes]:
+    from svcdoctor.capture import without_secrets
+
+    if not redact:
+        return without_secrets
+    from svcdoctor.redact import Redactor
+
+    redactor = Redactor(token_bytes(32))
+    return lambda moment: redactor.redacted(without_secrets(moment))
+
+
+def _say_what_it_holds(world: World, size: Packed, redacted: bool) -> None:
     from svcdoctor.recording import holdings
     from svcdoctor.text import plural
 
@@ -143,6 +157,7 @@ def _say_what_it_holds(world: World, size: Packed) -> None:
         "none of": [kind for kind, count in counts.items() if not count],
         "not read": sorted({f"{gap.resource} ({gap.reason})" for gap in world.gaps.values()}),
         "left out": ["Secrets (never read)", "settings that name no host", "passwords and tokens in any text"],
+        "renamed": ["words that svcdoctor does not look for", "addresses"] if redacted else [],
     }
     for label, words in lines.items():
         if words:
