@@ -352,7 +352,7 @@ class World:
         self._note(("scope", "sockets"), ("object", "sockets", *place))
         # A Pod that is only imagined has none to look at.
         is_real = self._forked is None or self._forked._objects["pods"].get(place[0], {}).get(place[1]) is pod
-        if self._sockets is None or not is_real:
+        if self._sockets is None or not is_real or ("sockets", "/".join(place)) in self._gaps:
             return None
         seen = self._sockets.get(place)
         if seen is None or seen.started != started_last(pod):
