@@ -56,6 +56,7 @@ class Doctor:
         self._speaking: set[Asker] = set()  # clients that say more than that they are well
         self._wants: dict[Asker, frozenset[Want]] = {}
         self._changed: set[Name] = set()
+        self.judged = 0  # how often a Service was judged
         self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
 
     @property
@@ -149,6 +150,7 @@ class Doctor:
             return diagnose_service(self.world, service, self.scope, self._broken, wants)
 
         result = self._judge(asker, judge)
+        self.judged += 1
         if result != self._diagnosed.get(name):
             self._diagnosed[name] = result
             self._report[self._lines[name]] = result

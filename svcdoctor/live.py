@@ -68,6 +68,8 @@ class Update(NamedTuple):
     streams: tuple[StreamState, ...]
     log: tuple[LogEntry, ...]  # the latest reads and probes, oldest first
     moment: tuple[int, int] | None = None  # of a recording: which one this is, from 1, and how many there are
+    is_whole: bool = True  # all that was asked for has been read, or refused, and is judged
+    judged: int = 0  # how often a Service was judged since the start
 
 
 Message: TypeAlias = News | Answered | Callable[[], None]
@@ -391,7 +393,13 @@ class Live:
         streams = tuple(stream.state for stream in self._streams.values())
         self._post(
             Update(
-                self._doctor.diagnosis(), self._doctor.take_changed(), self._doctor.checking, streams, tuple(self._log)
+                self._doctor.diagnosis(),
+                self._doctor.take_changed(),
+                self._doctor.checking,
+                streams,
+                tuple(self._log),
+                is_whole=self._doctor.is_done and not self._doctor.wants,
+                judged=self._doctor.judged,
             )
         )
 

@@ -17,7 +17,7 @@ PROVIDERS = re.compile(
     r"metallb|cloud-controller-manager|cloud-provider|kube-vip|svclb-|klipper-lb|openelb|purelb|load-?balancer-controller"
 )
 # Who writes events on any Service, and assigns no addresses.
-_OTHER_SOURCES = re.compile(r"endpoint|allocator|repair")
+_OTHER_SOURCES = re.compile(r"endpoint|allocator|repair|^svcdoctor$")
 _DONE = ("EnsuredLoadBalancer", "UpdatedLoadBalancer", "IPAllocated", "SuccessfullyReconciled")
 _CILIUM_REQUEST = "cilium.io/IPAMRequestSatisfied"
 # Those that lead to Pods, or to every port of a node, and so need no node port.
