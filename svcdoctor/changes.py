@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from svcdoctor.finding import ServiceDiagnosis, Status
+from svcdoctor.finding import Role, ServiceDiagnosis, Status
 
 Name = tuple[str, str]
 COMPONENT = "svcdoctor"
@@ -56,6 +56,14 @@ def verdict(service: ServiceDiagnosis) -> Verdict:
     return Verdict(service.status, service.cause or "")
 
 
+def change(before: ServiceDiagnosis | None, service: ServiceDiagnosis) -> Change:
+    """What a Service has come to: what is seen of it, and why."""
+    was = verdict(before) if before else None
+    causes = (finding.message for finding in service.findings if finding.role is Role.CAUSE)
+    message = ": ".join(dict.fromkeys([service.headline, *causes]))
+    return Change(service.namespace, service.name, service.uid, was, verdict(service), message)
+
+
 def changes(before: Mapping[Name, ServiceDiagnosis], after: Mapping[Name, ServiceDiagnosis]) -> Iterator[Change]:
     """In the order of the reports; a Service that is well when it is first seen is no news."""
     for name, service in after.items():
@@ -63,8 +71,7 @@ def changes(before: Mapping[Name, ServiceDiagnosis], after: Mapping[Name, Servic
         if old is service or (old is None and service.status in WELL):
             continue
         if old is None or verdict(old) != verdict(service):
-            was = verdict(old) if old else None
-            yield Change(*name, service.uid, was, verdict(service), service.headline)
+            yield change(old, service)
     for name, old in before.items():
         if name not in after:
             yield Change(*name, old.uid, verdict(old), None, "")
@@ -75,22 +82,22 @@ def reason(code: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in code.split("-"))
 
 
-def event(change: Change, instance: str, time: str) -> dict[str, Any]:
+def event(news: Change, instance: str, time: str) -> dict[str, Any]:
     """The core/v1 Event about a Service, for a change that has an `after`. `time` in RFC 3339."""
-    now = change.after
-    assert now is not None
+    now = news.after
+    assert now is not None, "nothing is written of a Service that is gone"
     fallback = "Healthy" if now.is_healthy else now.status.capitalize()
-    message = change.message.encode()[:MOST_MESSAGE].decode(errors="ignore")
+    message = news.message.encode()[:MOST_MESSAGE].decode(errors="ignore")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{change.name}.", "namespace": change.namespace},
+        "metadata": {"generateName": f"{news.name}.", "namespace": news.namespace},
         "involvedObject": {
             "apiVersion": "v1",
             "kind": "Service",
-            "namespace": change.namespace,
-            "name": change.name,
-            "uid": change.uid,
+            "namespace": news.namespace,
+            "name": news.name,
+            "uid": news.uid,
         },
         "type": "Normal" if now.is_healthy else "Warning",
         "reason": reason(now.code) or fallback,

@@ -166,7 +166,7 @@ class Log:
 
     def introduce(self, diagnosis: Diagnosis) -> None:
         """The first whole report: the counts, and each Service that fails."""
-        from svcdoctor.changes import Change, verdict
+        from svcdoctor.changes import change
         from svcdoctor.finding import Status
 
         summary = diagnosis.summary
@@ -175,7 +175,7 @@ class Log:
         self.say(f"first look: {summary.services} Services{': ' if words else ''}{words}")
         for entry in diagnosis.services:
             if entry.status is Status.FAIL:
-                self.tell(Change(entry.namespace, entry.name, entry.uid, None, verdict(entry), entry.headline))
+                self.tell(change(None, entry))
 
     def tell(self, change: Change) -> None:
         self._write(str(change), change.fields())
