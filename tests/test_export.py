@@ -26,16 +26,18 @@ from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.eventwriter import Outbox
 from svcdoctor.exporter import Exporter
 from svcdoctor.finding import Status
-from svcdoctor.live import Update
+from svcdoctor.kube import Cluster, ConnectOptions
+from svcdoctor.labels import parse
+from svcdoctor.live import Live, Update
 from svcdoctor.reflector import StreamState
+from svcdoctor.scrape import Server, routes
 from svcdoctor.world import World
 from test_cli import Doctor
-from test_live import deployment, service, shop
+from test_live import QUICK, deployment, service, shop
 from watched_apiserver import WatchedApiServer
 
 CAUSE = "selector-value-mismatch"
 MISSPELT = "no Pod matches app=kart; deployment/cart has app=cart, misspelt in one of the two (1 letter)"
-Samples = set[tuple[str, tuple[tuple[str, str], ...]]]
 
 
 def until(condition: Callable[[], object], shown: Callable[[], object]) -> None:
@@ -45,24 +47,11 @@ def until(condition: Callable[[], object], shown: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-class Running:
-    """The command, and what a Prometheus and a kubelet ask of it."""
+class Served:
+    """What a Prometheus and a kubelet ask of an exporter."""
 
-    def __init__(self, doctor: Doctor, *arguments: str) -> None:
-        command = ("export", "--no-probe", "--listen", "127.0.0.1:0", *arguments)
-        self.process = doctor.start(*command, stdout=subprocess.DEVNULL)
-        self.log: list[str] = []
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        until(lambda: "/metrics" in "".join(self.log), lambda: self.log)
-        port = re.search(r"127\.0\.0\.1:(\d+)/metrics", self.log[0])
-        assert port
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port[1]}", trust_env=False)
-
-    def _read(self) -> None:
-        assert self.process.stderr
-        for line in self.process.stderr:
-            self.log.append(line.decode())
+    def __init__(self, port: int) -> None:
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
 
     def metric(self, name: str, **labels: str) -> float | None:
         """The value of the one series that has these labels; None where there is none."""
@@ -82,17 +71,39 @@ class Running:
         return None
 
     def until(self, condition: Callable[[], object]) -> None:
-        until(condition, lambda: [*self.log, self.client.get("/readyz").text, self.client.get("/metrics").text])
+        until(condition, lambda: [self.client.get("/readyz").text, self.client.get("/metrics").text])
 
     def until_ready(self) -> None:
         self.until(lambda: self.client.get("/readyz").status_code == 200)
+
+
+class Command(Served):
+    """The real command."""
+
+    def __init__(self, doctor: Doctor, *arguments: str) -> None:
+        self.process = doctor.start("export", "--listen", "127.0.0.1:0", *arguments, stdout=subprocess.DEVNULL)
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        until(lambda: "/metrics" in "".join(self.log), lambda: self.log)
+        port = re.search(r"127\.0\.0\.1:(\d+)/metrics", self.log[0])
+        assert port
+        super().__init__(int(port[1]))
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.log.append(line.decode())
 
     def end(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         code = self.process.wait(10)
         self._reader.join(10)
-        self.client.close()
         return code
+
+
+Run = Callable[..., Command]
+Serve = Callable[..., Served]
 
 
 @pytest.fixture
@@ -101,24 +112,50 @@ def server() -> Iterator[WatchedApiServer]:
         yield running
 
 
-Start = Callable[..., Running]
-
-
 @pytest.fixture
-def start(server: WatchedApiServer, tmp_path: Path) -> Iterator[Start]:
-    started: list[Running] = []
+def command(server: WatchedApiServer, tmp_path: Path) -> Iterator[Run]:
+    started: list[Command] = []
 
-    def begin(*arguments: str) -> Running:
-        started.append(Running(Doctor(server, tmp_path), *arguments))
+    def start(*arguments: str) -> Command:
+        started.append(Command(Doctor(server, tmp_path), *arguments))
         return started[-1]
 
-    yield begin
+    yield start
     for running in started:
+        running.client.close()
         if running.process.poll() is None:
             running.process.kill()
             running.process.wait()
         assert running.process.stderr
         running.process.stderr.close()
+
+
+@pytest.fixture
+def serve(server: WatchedApiServer, tmp_path: Path) -> Iterator[Serve]:
+    """The same in this process, with pauses as short as a test can bear."""
+    cluster = Cluster.connect(ConnectOptions(kubeconfig=str(server.kubeconfig(tmp_path))))
+    started: list[tuple[Served, Live, Server]] = []
+    failures: list[Exception] = []
+
+    def start(scope: Scope = Scope(), *, probe: bool = False) -> Served:  # noqa: B008
+        exporter = Exporter(lambda news: None, lambda diagnosis: None)
+        routed = routes(exporter.application(), exporter.why_not_live, exporter.why_not_ready)
+        http = Server("127.0.0.1", 0, routed)
+        engine = Live(cluster, scope, probe=probe, post=exporter.take, failed=failures.append, timing=QUICK)
+        threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
+        engine.start()
+        started.append((Served(http.server_port), engine, http))
+        return started[-1][0]
+
+    yield start
+    for served, engine, http in started:
+        served.client.close()
+        engine.stop()
+        http.shutdown()
+        http.server_close()
+    assert not failures
+    until(lambda: not any(thread.name == "live" for thread in threading.enumerate()), threading.enumerate)
+    cluster.close()
 
 
 def select(server: WatchedApiServer, app: str) -> None:
@@ -128,8 +165,8 @@ def select(server: WatchedApiServer, app: str) -> None:
     server.change("services", "MODIFIED", changed)
 
 
-def test_a_service_breaks_heals_and_goes(server: WatchedApiServer, start: Start) -> None:
-    export = start("-A")
+def test_a_service_breaks_heals_and_goes(server: WatchedApiServer, command: Run) -> None:
+    export = command("-A", "--no-probe")
     export.until_ready()
     assert export.status("cart") == export.status("web") == "pass"
     select(server, "kart")
@@ -153,8 +190,8 @@ def test_a_service_breaks_heals_and_goes(server: WatchedApiServer, start: Start)
     ]
 
 
-def test_a_stream_that_is_down_is_a_metric_and_not_ready(server: WatchedApiServer, start: Start) -> None:
-    export = start("-A")
+def test_a_stream_that_is_down_is_a_metric_and_not_ready(server: WatchedApiServer, serve: Serve) -> None:
+    export = serve()
     export.until_ready()
     assert export.metric("svcdoctor_stream_up", resource="endpointslices") == 1
     server.silence("endpointslices")
@@ -171,20 +208,19 @@ def test_a_stream_that_is_down_is_a_metric_and_not_ready(server: WatchedApiServe
     assert export.metric("svcdoctor_stream_up", resource="endpointslices") == 1
 
 
-def test_until_everything_is_read_no_service_has_a_status(server: WatchedApiServer, start: Start) -> None:
+def test_until_everything_is_read_no_service_has_a_status(server: WatchedApiServer, serve: Serve) -> None:
     server.held.add("pods")
-    export = start("-A")
+    export = serve()
     export.until(lambda: "pods" in export.client.get("/readyz").text)
     ready = export.client.get("/readyz")
     assert ready.status_code == 503 and ready.text.startswith("first look is under way; reading")
     assert export.status("cart") is None and export.metric("svcdoctor_services", status="pass") is None
     assert export.client.get("/livez").text == "ok\n"
     assert export.client.get("/nothing").status_code == 404
-    assert export.end() == 0
 
 
-def test_of_one_namespace_those_that_a_selector_finds_in_openmetrics_and_packed(start: Start) -> None:
-    export = start("-n", "shop", "-l", "app in (cart)")
+def test_of_one_namespace_those_that_a_selector_finds_in_openmetrics_and_packed(serve: Serve) -> None:
+    export = serve(Scope("shop", labels=parse("app in (cart)")))
     export.until_ready()
     assert export.metric("svcdoctor_services", status="pass") == 0
     headers = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
@@ -195,9 +231,17 @@ def test_of_one_namespace_those_that_a_selector_finds_in_openmetrics_and_packed(
     assert {"svcdoctor_build", "svcdoctor_judged", "svcdoctor_data_age_seconds", "process_cpu_seconds"} <= names
 
 
-def test_events_are_created_when_a_status_changes(server: WatchedApiServer, start: Start) -> None:
+def test_the_first_look_has_an_end_where_no_name_may_be_looked_up(server: WatchedApiServer, serve: Serve) -> None:
+    server.forbids = lambda resource, namespace: resource.startswith("pods/")
+    export = serve(Scope("shop"), probe=True)
+    export.until_ready()
+    assert export.status("cart") == "unknown"
+    assert export.metric("svcdoctor_finding", service="cart", code="unknown-forbidden", status="unknown") == 1
+
+
+def test_events_are_created_when_a_status_changes(server: WatchedApiServer, command: Run) -> None:
     server.on("/api/v1/namespaces/shop/events", failure(403, "no more events", "Forbidden"), reply({}, 201))
-    export = start("-A", "--events", "--log-format", "json")
+    export = command("-A", "--no-probe", "--events", "--log-format", "json")
     export.until_ready()
 
     def created() -> list[dict[str, Any]]:
