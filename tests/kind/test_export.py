@@ -78,7 +78,7 @@ def deployed(cluster: Cluster, shop: None, tmp_path_factory: pytest.TempPathFact
         for path in overlays:
             cluster.kubectl("apply", "-k", str(path))
         cluster.kubectl("-n", OWN, "create", "job", "report", "--from=cronjob/svcdoctor")
-        cluster.kubectl("-n", OWN, "rollout", "status", "deployment/svcdoctor", "--timeout=90s")
+        cluster.kubectl("-n", OWN, "rollout", "status", "deployment/svcdoctor", "--timeout=150s")
         yield
     finally:
         for path in overlays:
@@ -175,3 +175,8 @@ def test_the_report_of_a_job_is_in_its_log(cluster: Cluster, deployed: None) -> 
     report = until(log, lambda: cluster.kubectl("-n", OWN, "describe", "pods"))
     assert re.search(r"^\d+ Services: .*", report, re.MULTILINE), report
     assert f"{NAMESPACE}/web" in report
+
+
+def test_what_is_deployed_is_well_by_its_own_standards(cluster: Cluster, deployed: None) -> None:
+    done = cluster.svcdoctor("diagnose", "svcdoctor", "-n", OWN, "--no-probe", "--fail-on", "warn")
+    assert done.returncode == 0, done.stdout + done.stderr
