@@ -19,7 +19,7 @@ from svcdoctor.commands.result import forget_stdout
 from svcdoctor.commands.terminal import is_interactive
 from svcdoctor.commands.words import nearest
 
-COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac")
+COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema")
 
 
 class WithoutCommand(click.Group):

@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "exporter": "__init__ changes finding live objects reflector text",
     "eventwriter": "changes finding kube",
     "scrape": "",
-    "report": "finding text report",
+    "report": "finding text report catalogue",
     "kubeconfig": "text",
     "podsocket": "text",
     "kube": "__init__ kubeconfig objects podsocket text",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from svcdoctor.commands.flags import OUTPUT, options
+from svcdoctor.commands.outputs import Output
 from svcdoctor.commands.replay import show
 from svcdoctor.commands.result import finish
 from svcdoctor.commands.terminal import is_interactive
@@ -13,7 +14,12 @@ from svcdoctor.commands.terminal import is_interactive
 @click.command()
 @options(OUTPUT)
 def demo(
-    output: str, fail_on: str, only: tuple[str, ...], skip: tuple[str, ...], no_color: bool, ascii_only: bool
+    output: tuple[Output, ...],
+    fail_on: str,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    no_color: bool,
+    ascii_only: bool,
 ) -> None:
     """A recorded cluster: needs none of your own.
 

@@ -9,6 +9,7 @@ import click
 
 from svcdoctor.commands.asking import Flags, asked, say_that_there_are_none, there_is_a_namespace
 from svcdoctor.commands.flags import CONNECTION, OUTPUT, REPLAY, SCOPE, options
+from svcdoctor.commands.outputs import Output
 from svcdoctor.commands.replay import diagnosis_of
 from svcdoctor.commands.result import finish, log
 from svcdoctor.commands.waiting import Waiting
@@ -33,7 +34,7 @@ def diagnose(
     deadline: float,
     replay: str | None,
     verbose: bool,
-    output: str,
+    output: tuple[Output, ...],
     fail_on: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],

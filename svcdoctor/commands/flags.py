@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from svcdoctor.commands.outputs import OutputType, at_most_one_on_stdout
 from svcdoctor.commands.words import Codes, Seconds
 
-FORMATS = ("text", "wide", "json", "yaml", "name")
 CONNECTION = (
     click.option("--kubeconfig", metavar="FILE", help="Path to the kubeconfig file"),
     click.option("--context", metavar="NAME", help="The kubeconfig context to use"),
@@ -46,7 +46,16 @@ SCREEN = (
 OUTPUT = (
     *SCREEN,
     click.option(
-        "-o", "--output", type=click.Choice(FORMATS), default="text", show_default=True, help="Format of the report"
+        "-o",
+        "--output",
+        type=OutputType(),
+        multiple=True,
+        callback=at_most_one_on_stdout,
+        metavar="FORMAT[=FILE]",
+        help=(
+            "Format of the report: text (default), wide, json, jsonl, yaml, name, markdown, html, junit, sarif, "
+            "prometheus, github. With =FILE it is written there; may be repeated"
+        ),
     ),
     click.option(
         "--fail-on",

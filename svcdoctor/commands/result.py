@@ -1,4 +1,4 @@
-"""The report on standard output, and the exit code of a command."""
+"""The report where it was asked for, and the exit code of a command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from svcdoctor.commands.exits import Exit
+from svcdoctor.commands.outputs import Output, reason, write_file
 from svcdoctor.commands.terminal import has_unicode, wants_color
 
 if TYPE_CHECKING:
@@ -17,49 +18,41 @@ if TYPE_CHECKING:
     from svcdoctor.kube import Request
 
 
-def finish(diagnosis: Diagnosis, output: str, fail_on: str, no_color: bool, ascii_only: bool) -> NoReturn:
-    report = _rendered(diagnosis, output, no_color, ascii_only)
-    # JSON is UTF-8 wherever it is written; text is what the terminal can show.
-    encoding = "utf-8" if output in ("json", "yaml") else getattr(sys.stdout, "encoding", None) or "ascii"
+def finish(diagnosis: Diagnosis, outputs: Sequence[Output], fail_on: str, no_color: bool, ascii_only: bool) -> NoReturn:
+    """Writes the files first, which stay when nobody reads standard output any more; then prints one report."""
+    from svcdoctor.report import FOR_TERMINALS, rendered
+
+    written = True
+    for output in outputs:
+        if output.path:
+            report = rendered(diagnosis, output.format, ascii_only=ascii_only)
+            written = write_file(output.path, report.encode("utf-8", "backslashreplace")) and written
+    shown = next((output.format for output in outputs if not output.path), "text")
+    plain = ascii_only or not has_unicode()
+    report = rendered(diagnosis, shown, ascii_only=plain, color=not no_color and wants_color())
+    # What a program reads is UTF-8 wherever it is written; text is what the terminal can show.
+    encoding = "utf-8" if shown not in FOR_TERMINALS else getattr(sys.stdout, "encoding", None) or "ascii"
+    written = _print(report.encode(encoding, "backslashreplace")) and written
+    raise SystemExit(exit_code(diagnosis, fail_on) if written else Exit.FAIL)
+
+
+def _print(report: bytes) -> bool:
     try:
         if sys.stdout is not None:
-            sys.stdout.buffer.write(report.encode(encoding, "backslashreplace"))
+            sys.stdout.buffer.write(report)
             sys.stdout.flush()
     except BrokenPipeError:
         forget_stdout()
     except OSError as error:
         forget_stdout()
-        click.echo(f"svcdoctor: the report cannot be written: {(error.strerror or str(error)).lower()}", err=True)
-        raise SystemExit(Exit.FAIL) from None
-    raise SystemExit(exit_code(diagnosis, fail_on))
+        click.echo(f"svcdoctor: the report cannot be written: {reason(error)}", err=True)
+        return False
+    return True
 
 
 def forget_stdout() -> None:
     """The reader has gone, as `head` does: what it read was right, and there is nobody left to tell."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
-def _rendered(diagnosis: Diagnosis, output: str, no_color: bool, ascii_only: bool) -> str:
-    if output == "json":
-        from svcdoctor.report import json
-
-        return json.render(diagnosis)
-    if output == "yaml":
-        from svcdoctor.report import yaml
-
-        return yaml.render(diagnosis)
-    if output == "name":
-        from svcdoctor.report import name
-
-        return name.render(diagnosis)
-    from svcdoctor.report import text
-
-    style = text.Style(
-        ascii=ascii_only or not has_unicode(),
-        color=not no_color and wants_color(),
-        wide=output == "wide",
-    )
-    return text.render(diagnosis, style)
 
 
 def log(requests: Sequence[Request]) -> None:

@@ -1,4 +1,4 @@
-"""The report as one JSON document: the contract svcdoctor/v1 (see schema in the tests)."""
+"""The report as one JSON document: the contract svcdoctor/v1 (see schema.json, which `svcdoctor schema` prints)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
         "observedAt": diagnosis.observed_at,
         "summary": msgspec.to_builtins(diagnosis.summary),
         "services": [
-            {**msgspec.to_builtins(service), "findings": [_finding(finding) for finding in service.findings]}
+            {**msgspec.to_builtins(service), "findings": [finding_document(finding) for finding in service.findings]}
             for service in diagnosis.services
         ],
         "missing": [
             {
                 "namespace": entry.namespace,
                 "name": entry.name,
-                "findings": [_finding(finding) for finding in entry.findings],
+                "findings": [finding_document(finding) for finding in entry.findings],
             }
             for entry in diagnosis.missing
         ],
@@ -35,17 +35,17 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
                 "namespace": entry.namespace,
                 "kind": entry.kind,
                 "name": entry.name,
-                "findings": [_finding(finding) for finding in entry.findings],
+                "findings": [finding_document(finding) for finding in entry.findings],
             }
             for entry in diagnosis.clients
         ],
-        "cluster": {"findings": [_finding(finding) for finding in diagnosis.cluster.findings]},
+        "cluster": {"findings": [finding_document(finding) for finding in diagnosis.cluster.findings]},
         "denied": [msgspec.to_builtins(gap) for gap in diagnosis.denied],
         "unreadable": [msgspec.to_builtins(item) for item in diagnosis.unreadable],
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_document(finding: Finding) -> dict[str, Any]:
     return {
         "code": finding.code,
         "status": finding.status,

@@ -17,8 +17,8 @@ from svcdoctor.finding import (
     ServiceDiagnosis,
     Status,
     Step,
-    worst,
 )
+from svcdoctor.report.entries import RANK, Entry, entries
 from svcdoctor.text import listing, plural
 
 
@@ -69,42 +69,36 @@ STEP_WIDTH = 12
 LABEL_WIDTH = 8
 
 
-def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008 - an immutable default
+def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008
     lines: list[str] = []
     apart = False
-    for block in _blocks(diagnosis, style):
+    for told in _blocks(diagnosis, style):
         # One line a healthy Service; anything longer stands apart.
-        if lines and (apart or len(block) > 1):
+        if lines and (apart or len(told) > 1):
             lines.append("")
-        lines += block
-        apart = len(block) > 1
+        lines += told
+        apart = len(told) > 1
     if lines:
         lines.append("")
-    lines += _summary(diagnosis, style)
+    lines += summary_lines(diagnosis, style)
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def _blocks(diagnosis: Diagnosis, style: Style) -> Iterator[list[str]]:
-    if any(finding.code for finding in diagnosis.cluster.findings):
-        yield _group("cluster", diagnosis.context, diagnosis.cluster.findings, style)
-    for entry in diagnosis.missing:
-        yield _group(f"{entry.namespace}/{entry.name}", "no such Service", entry.findings, style)
-    for client in diagnosis.clients:
-        if any(finding.status is not Status.PASS for finding in client.findings):
-            yield _group(f"{client.namespace}/{client.name}", client.kind, client.findings, style)
-    ranked = sorted(diagnosis.services, key=lambda entry: (_RANK[entry.status], entry.namespace, entry.name))
-    width = max((len(f"{entry.namespace}/{entry.name}") for entry in ranked), default=0)
-    for service in ranked:
-        yield _service(service, min(width, 44), style)
+    listed = entries(diagnosis)
+    width = max((len(entry.title) for entry in listed if entry.service), default=0)
+    for entry in listed:
+        yield block(entry, style, min(width, 44))
 
 
-_RANK = {Status.FAIL: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.PASS: 3, Status.NOTE: 3, Status.SKIP: 3}
+def block(entry: Entry, style: Style, width: int = 0) -> list[str]:
+    """Everything that is said of one entry: a line where it is healthy, its walk and its findings where it is not."""
+    return _service(entry.service, width, style) if entry.service else _group(entry, style)
 
 
-def _group(name: str, kind: str, findings: tuple[Finding, ...], style: Style) -> list[str]:
-    status = worst([finding.status for finding in findings])
-    lines = [f"{style.mark(status)} {style.bold(name)}   {kind}"]
-    for finding in findings:
+def _group(entry: Entry, style: Style) -> list[str]:
+    lines = [f"{style.mark(entry.status)} {style.bold(entry.title)}   {entry.about}"]
+    for finding in entry.findings:
         if finding.code:
             lines += _verdict(finding, style)
     return lines
@@ -113,19 +107,13 @@ def _group(name: str, kind: str, findings: tuple[Finding, ...], style: Style) ->
 def _service(service: ServiceDiagnosis, width: int, style: Style) -> list[str]:
     name = f"{service.namespace}/{service.name}".ljust(width)
     address = ",".join(service.cluster_ips)
-    ports = " ".join(_port(port) for port in service.ports)
+    ports = " ".join(port_text(port) for port in service.ports)
     parts = [part for part in (f"{service.type} {address}".strip(), ports, service.headline) if part]
     head = f"{style.mark(service.status)} {style.bold(name)}   {'   '.join(parts)}"
     troubled = service.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
     if not troubled and not style.wide:
         return [head]
-    lines = [head]
-    for number, step in enumerate(service.steps, 1):
-        lines.append(f"  {style.mark(step.status)} {f'{number} {step.step}'.ljust(STEP_WIDTH)}  {step.message}")
-        if style.wide:
-            lines.append(f"      {style.dim('$ ' + step.command)}")
-        if step.step is Step.ENDPOINTS:
-            lines += _endpoints(service, style)
+    lines = [head, *walk(service, style)]
     for finding in service.findings:
         if finding.role is Role.CAUSE:
             lines += _verdict(finding, style)
@@ -140,7 +128,20 @@ def _service(service: ServiceDiagnosis, width: int, style: Style) -> list[str]:
     return lines
 
 
-def _port(port: PortRow) -> str:
+def walk(service: ServiceDiagnosis, style: Style) -> list[str]:
+    """The steps, a line each, with the endpoints that are not good."""
+    lines = []
+    for number, step in enumerate(service.steps, 1):
+        lines.append(f"  {style.mark(step.status)} {f'{number} {step.step}'.ljust(STEP_WIDTH)}  {step.message}")
+        if style.wide:
+            lines.append(f"      {style.dim('$ ' + step.command)}")
+        if step.step is Step.ENDPOINTS:
+            lines += _endpoints(service, style)
+    return lines
+
+
+def port_text(port: PortRow) -> str:
+    """`http 80 -> 8080 (node 30080)`."""
     name = f"{port.name} " if port.name else ""
     target = f" -> {port.target_port}" if port.target_port is not None else ""
     node = f" (node {port.node_port})" if port.node_port else ""
@@ -153,17 +154,17 @@ def _endpoints(service: ServiceDiagnosis, style: Style) -> Iterator[str]:
     rows = [row for row in service.endpoints if style.wide or row.status is not Status.PASS]
     # A port is repeated for each endpoint; a person counts addresses.
     distinct = {(row.address, row.pod): row for row in reversed(rows)}
-    ordered = sorted(distinct.values(), key=lambda row: (_RANK[row.status], row.why, row.pod))
+    ordered = sorted(distinct.values(), key=lambda row: (RANK[row.status], row.why, row.pod))
     for (status, why), same in groupby(ordered, key=lambda row: (row.status, row.why)):
         group = list(same)
         shown = group if style.wide else group[:1]
         for row in shown:
-            yield f"      {style.mark(status)} {_address(row)}   {row.pod or 'no Pod'}   {why}".rstrip()
+            yield f"      {style.mark(status)} {address_text(row)}   {row.pod or 'no Pod'}   {why}".rstrip()
         if len(group) > len(shown):
             yield f"      {style.mark(status)} {len(group) - len(shown)} more, the same"
 
 
-def _address(row: EndpointRow) -> str:
+def address_text(row: EndpointRow) -> str:
     if not row.address:
         return "no address"
     return f"{row.address}:{row.port}" if row.port else row.address
@@ -203,9 +204,35 @@ def _remedy(remedy: Remedy) -> list[str]:
 
 
 def _also(finding: Finding, cause: str | None, style: Style) -> list[str]:
-    masked = is_masked(finding, cause)
-    label, lead = (NEXT, EXPOSES) if masked else (ALSO, "")
+    label, lead = lead_of(finding, cause)
     return [f"  {style.paint(label.ljust(LABEL_WIDTH), finding.status)}{lead}{finding.code}: {finding.message}"]
+
+
+def lead_of(finding: Finding, cause: str | None) -> tuple[str, str]:
+    """The label that stands before a finding, and how the sentence begins."""
+    if finding.role is Role.CONSEQUENCE:
+        return THEN, ""
+    if finding.role is Role.ALSO:
+        return (NEXT, EXPOSES) if is_masked(finding, cause) else (ALSO, "")
+    return LABELS.get(finding.status, ""), ""
+
+
+def told_findings(entry: Entry) -> list[Finding]:
+    """The findings worth telling, for formats that tell all of each: the cause, what else is wrong, notes.
+
+    The symptoms of a Service stand in its walk; what could not be seen matters where no fault was found.
+    """
+    if entry.service is None:
+        return [finding for finding in entry.findings if finding.code]
+    told = [finding for role in (Role.CAUSE, Role.ALSO) for finding in entry.findings if finding.role is role]
+    if entry.service.cause is None:
+        told += [finding for finding in entry.findings if finding.status is Status.UNKNOWN and finding.role is None]
+    told += [finding for finding in entry.findings if finding.status is Status.NOTE and finding.role is None]
+    # The same may have been unknown at several steps.
+    distinct: dict[tuple[str | None, str], Finding] = {}
+    for finding in told:
+        distinct.setdefault((finding.code, finding.message), finding)
+    return list(distinct.values())
 
 
 def _unknowns(service: ServiceDiagnosis, style: Style) -> list[str]:
@@ -222,7 +249,8 @@ def _unknowns(service: ServiceDiagnosis, style: Style) -> list[str]:
     return lines
 
 
-def _summary(diagnosis: Diagnosis, style: Style) -> list[str]:
+def summary_lines(diagnosis: Diagnosis, style: Style = Style()) -> list[str]:  # noqa: B008
+    """How many Services there are of each verdict, and what could not be read."""
     summary = diagnosis.summary
     counts = [
         f"{count} {style.paint(word, status)}"
