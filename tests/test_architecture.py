@@ -310,7 +310,15 @@ SCREENS = {"textual", "rich"}
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["diagnose", "--help"], ["explain"], ["explain", "unknown-forbidden"], ["rbac"]]
+    [
+        ["--help"],
+        ["--version"],
+        ["diagnose", "--help"],
+        ["explain"],
+        ["explain", "unknown-forbidden"],
+        ["rbac"],
+        ["schema"],
+    ]
     + [["completion", shell] for shell in ("bash", "zsh", "fish")],
     ids=" ".join,
 )
@@ -327,7 +335,7 @@ def test_version_loads_not_even_click() -> None:
     assert not loaded("--version") & {"click", "msgspec"}
 
 
-@pytest.mark.parametrize("output", ["json", "text"])
+@pytest.mark.parametrize("output", ["json", "text", "html", "sarif"])
 def test_the_demo_loads_no_client_and_no_screen(output: str) -> None:
     assert not loaded("demo", "-o", output) & (CLIENTS | SCREENS)
 

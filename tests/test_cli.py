@@ -302,6 +302,16 @@ def test_only_the_chosen_codes_are_reported(doctor: Doctor) -> None:
         (["cart"], "no such command: 'cart'; to diagnose a Service: svcdoctor diagnose cart"),
         (["explain", "slice-no-redy"], "no such code: 'slice-no-redy'; did you mean slice-no-ready"),
         (["rbac", "-n", "shop", "-A"], "exclude each other"),
+        (["diagnose", "-o", "jsn"], "no such format: 'jsn'; did you mean json"),
+        (["diagnose", "-o", "csv"], "no such format: 'csv'; choose from text, wide, json"),
+        (["diagnose", "-o", "json="], "'json=' names no file; write json=FILE"),
+        (
+            ["diagnose", "-o", "json", "-o", "name"],
+            "only one of json and name can be printed; write -o json -o name=FILE",
+        ),
+        (["diagnose", "-o", "json=a", "-o", "yaml=./a"], "./a is named for two formats"),
+        (["diagnose", "-o", "json=nowhere/a.json"], "nowhere/a.json cannot be written: there is no directory nowhere"),
+        (["diagnose", "-o", "json=/"], "/ is a directory; name a file in it"),
     ],
     ids=" ".join,
 )
@@ -727,7 +737,8 @@ def test_completion_prints_the_script_that_click_would(doctor: Doctor, shell: st
         ("svcdoctor exp", {"explain", "export"}),
         ("svcdoctor explain slice-no-r", {"slice-no-ready"}),
         (f"svcdoctor diagnose --skip {FAULT},slice-no-r", {f"{FAULT},slice-no-ready"}),
-        ("svcdoctor -o j", {"json"}),
+        ("svcdoctor -o j", {"json", "jsonl", "junit"}),
+        ("svcdoctor demo -o json -o ma", {"markdown"}),
     ],
 )
 def test_completion_of_a_line(doctor: Doctor, line: str, expected: set[str]) -> None:

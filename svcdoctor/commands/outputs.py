@@ -68,7 +68,7 @@ def at_most_one_on_stdout(
 def write_file(path: str, content: bytes) -> bool:
     """Whether the file was written; if not, the reason is said and the file is what it was before."""
     try:
-        _replace(os.path.realpath(path), content)
+        _replace(path, content)
     except OSError as error:
         click.echo(f"svcdoctor: {path} cannot be written: {reason(error)}", err=True)
         return False
@@ -82,6 +82,7 @@ def _replace(path: str, content: bytes) -> None:
         with open(path, "wb") as sink:
             sink.write(content)
         return
+    path = os.path.realpath(path)  # a link stays one
     beside = f"{path}.{os.getpid()}.part"
     try:
         with open(beside, "xb") as file:

@@ -27,7 +27,7 @@ FORMATS = {
     "name": Format("service/NAME of what is not healthy", "names.txt"),
     "markdown": Format("for a ticket", "md"),
     "html": Format("one page, for a browser", "html"),
-    "junit": Format("for the test report of a CI server", "xml"),
+    "junit": Format("for the test report of a CI server", "junit.xml"),
     "sarif": Format("for a code scanner", "sarif"),
     "prometheus": Format("metrics", "prom"),
     "github": Format("annotations of a GitHub Actions run", "github.txt"),

@@ -27,6 +27,11 @@ class Entry(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.namespace else "cluster"
 
     @property
+    def named(self) -> str:
+        """`shop/cart`; `deployment/web in shop`, which a Service of that name is not; `cluster`."""
+        return self.title if self.kind in ("Service", "Cluster") else f"{self.noun} in {self.namespace}"
+
+    @property
     def noun(self) -> str:
         """As kubectl writes it: `service/cart`."""
         return f"{self.kind.lower()}/{self.name}"

@@ -28,7 +28,7 @@ def render(diagnosis: Diagnosis) -> str:
 
 
 def _command(entry: Entry, finding: Finding) -> str:
-    title = _property(f"{entry.title}: {finding.code}")
+    title = _property(f"{entry.named}: {finding.code}")
     return f"::{LEVELS[finding.status]} title={title}::{_data(chr(10).join(_message(finding)))}"
 
 

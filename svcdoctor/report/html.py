@@ -78,7 +78,7 @@ def _page(diagnosis: Diagnosis) -> Iterator[str]:
 def _entry(entry: Entry, *, unfolded: bool = False) -> Iterator[str]:
     yield f'<details class="entry"{" open" if unfolded else ""}>'
     shown = "" if entry.code in ("", entry.headline) else f" <code>{escape(entry.code)}</code>"
-    name = f'<span class="name">{escape(entry.title)}</span>'
+    name = f'<span class="name">{escape(entry.named)}</span>'
     yield f'<summary>{_mark(entry.status)} {name} <span class="says">{escape(entry.headline)}</span>{shown}</summary>'
     if entry.service:
         yield f'<p class="aside">{escape(_described(entry.service))}</p>'

@@ -40,7 +40,7 @@ def render(diagnosis: Diagnosis) -> str:
     if troubled:
         blocks.append("\n".join(_table(troubled)))
     blocks += [part for entry in told if entry.is_troubled or _is_noted(entry) for part in _details(entry)]
-    healthy = [entry.title for entry in told if entry.service and not entry.is_troubled]
+    healthy = [entry.named for entry in told if entry.service and not entry.is_troubled]
     if healthy:
         blocks += _folded(f"{GLYPHS[Status.PASS]} {len(healthy)} healthy", [", ".join(map(words, healthy))])
     return "\n\n".join(blocks) + "\n"
@@ -76,7 +76,7 @@ def _table(entries: list[Entry]) -> Iterator[str]:
     yield "| | What | What is wrong | Code |"
     yield "|---|---|---|---|"
     for entry in entries:
-        cells = (_mark(entry.status), words(entry.title), words(entry.headline), words(entry.code))
+        cells = (_mark(entry.status), words(entry.named), words(entry.headline), words(entry.code))
         yield f"| {' | '.join(cells)} |"
 
 
@@ -95,7 +95,7 @@ def _details(entry: Entry) -> list[str]:
     if entry.service:
         steps = [line.removeprefix("  ").rstrip() for line in walk(entry.service, Style())]
         blocks.append(fenced("\n".join(steps), "text"))
-    title = f"{entry.title}: {entry.headline}" if entry.is_troubled else entry.title
+    title = f"{entry.named}: {entry.headline}" if entry.is_troubled else entry.named
     return _folded(f"{GLYPHS[entry.status]} {title}", blocks)
 
 

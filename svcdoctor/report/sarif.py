@@ -1,5 +1,7 @@
 """SARIF 2.1.0: a result for each finding that has a code, its rule from the page that `svcdoctor explain` shows.
 
+What another finding explains is no result of its own: it goes when its cause does.
+
 Objects of a cluster are logical locations: there is no file to point at. (GitHub's code scanning takes results with
 files only; other readers of SARIF take these.) What could not be read is told as a notification of the run.
 """
@@ -12,7 +14,7 @@ from typing import Any
 import msgspec
 
 from svcdoctor.catalogue import pages, title
-from svcdoctor.finding import Diagnosis, Finding, Status
+from svcdoctor.finding import Diagnosis, Finding, Role, Status
 from svcdoctor.report.entries import Entry, faults_first
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -35,7 +37,7 @@ def _run(diagnosis: Diagnosis) -> dict[str, Any]:
         (entry, finding, finding.code)
         for entry in faults_first(diagnosis)
         for finding in entry.findings
-        if finding.code and finding.status in KINDS
+        if finding.code and finding.status in KINDS and finding.role is not Role.CONSEQUENCE
     ]
     used = {code for _, _, code in told}
     # In the order of the walk; a code of a newer version has no page.
@@ -82,7 +84,7 @@ def _result(entry: Entry, finding: Finding, code: str, index: int, identity: str
         "ruleIndex": index,
         "kind": kind,
         "level": level,
-        "message": {"text": _message(f"{entry.title}: {finding.message}{first}")},
+        "message": {"text": _message(f"{entry.named}: {finding.message}{first}")},
         "locations": [{"logicalLocations": _objects(entry, finding)}],
         "partialFingerprints": {"svcdoctor/v1": identity},
         "properties": {

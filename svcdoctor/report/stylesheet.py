@@ -31,12 +31,13 @@ pre {
 details.entry { border: 1px solid var(--line); border-bottom-width: 0; padding: 0 1rem; }
 details.entry:last-of-type, details.entry:has(+ h2) { border-bottom-width: 1px; }
 details.entry[open] { background: var(--raised); padding-bottom: 1rem; }
-summary { margin: 0 -1rem; padding: .5rem 1rem; cursor: pointer; }
+summary { margin: 0 -1rem; padding: .5rem 1rem .5rem 7.9rem; text-indent: -6.9rem; cursor: pointer; }
+summary > * { text-indent: 0; }
 summary:hover { background: var(--raised); }
 summary:focus-visible { outline: 3px solid var(--unknown); outline-offset: -3px; }
 summary .name { font-weight: 600; }
 summary .says { margin: 0 .5rem; }
-summary code { color: var(--soft); }
+summary code { color: var(--soft); white-space: nowrap; }
 .mark { display: inline-block; min-width: 5.5rem; font-weight: 600; white-space: nowrap; }
 .pass { color: var(--pass); } .fail { color: var(--fail); } .warn { color: var(--warn); }
 .unknown { color: var(--unknown); } .note { color: var(--note); } .skip { color: var(--skip); }
@@ -48,10 +49,15 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1rem; ma
 dt { color: var(--soft); max-width: 12rem; } dd { margin: 0; }
 ol.walk { margin: 1rem 0 0; padding-left: 1.6rem; }
 ol.walk > li { margin: .35rem 0; }
-.step { display: inline-block; min-width: 5.5rem; font-weight: 600; }
+.step { display: inline-block; min-width: 6rem; font-weight: 600; }
 .typed { display: block; color: var(--soft); }
-ul.endpoints { margin: .3rem 0; padding: 0; list-style: none; white-space: pre-wrap; }
-@media (max-width: 40rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .3rem; } .says { display: block; } }
+ul.endpoints { margin: .3rem 0; padding: 0; list-style: none; }
+ul.endpoints > li { white-space: pre-wrap; }
+@media (max-width: 40rem) {
+  dl { grid-template-columns: 1fr; } dd { margin-bottom: .3rem; }
+  summary { padding-left: 2.2rem; text-indent: -1.2rem; } summary .says { display: block; margin: 0; }
+  summary code { white-space: normal; }
+}
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; }
   details.entry::details-content { content-visibility: visible; block-size: auto; }
