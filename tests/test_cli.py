@@ -733,7 +733,7 @@ def test_completion_prints_the_script_that_click_would(doctor: Doctor, shell: st
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("svcdoctor ", {"capture", "completion", "demo", "diagnose", "explain", "export", "rbac"}),
+        ("svcdoctor ", {"capture", "completion", "demo", "diagnose", "explain", "export", "rbac", "schema"}),
         ("svcdoctor exp", {"explain", "export"}),
         ("svcdoctor explain slice-no-r", {"slice-no-ready"}),
         (f"svcdoctor diagnose --skip {FAULT},slice-no-r", {f"{FAULT},slice-no-ready"}),

@@ -89,9 +89,8 @@ def _is_noted(entry: Entry) -> bool:
 
 
 def _details(entry: Entry) -> list[str]:
-    blocks = [
-        block for finding in told_findings(entry) for block in _finding(finding, entry.service and entry.service.cause)
-    ]
+    cause = entry.service.cause if entry.service else None
+    blocks = [block for finding in told_findings(entry) for block in _finding(finding, cause)]
     if entry.service:
         steps = [line.removeprefix("  ").rstrip() for line in walk(entry.service, Style())]
         blocks.append(fenced("\n".join(steps), "text"))

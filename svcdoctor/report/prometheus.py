@@ -50,8 +50,10 @@ def _findings(diagnosis: Diagnosis) -> Iterator[Labels]:
     yield from _coded("", "", diagnosis.cluster.findings)
     for client in diagnosis.clients:
         yield from _coded(client.namespace, "", client.findings)
-    for entry in (*diagnosis.missing, *diagnosis.services):
-        yield from _coded(entry.namespace, entry.name, entry.findings)
+    for name in diagnosis.missing:
+        yield from _coded(name.namespace, name.name, name.findings)
+    for service in diagnosis.services:
+        yield from _coded(service.namespace, service.name, service.findings)
 
 
 def _coded(namespace: str, service: str, findings: Iterable[Finding]) -> Iterator[Labels]:
