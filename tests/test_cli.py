@@ -309,7 +309,7 @@ def test_only_the_chosen_codes_are_reported(doctor: Doctor) -> None:
             ["diagnose", "-o", "json", "-o", "name"],
             "only one of json and name can be printed; write -o json -o name=FILE",
         ),
-        (["diagnose", "-o", "json=a", "-o", "yaml=./a"], "./a is named for two formats"),
+        (["diagnose", "-o", "json=a", "-o", "yaml=./a"], "a is named for two formats"),
         (["diagnose", "-o", "json=nowhere/a.json"], "nowhere/a.json cannot be written: there is no directory nowhere"),
         (["diagnose", "-o", "json=/"], "/ is a directory; name a file in it"),
     ],

@@ -21,13 +21,11 @@ from xml.etree import ElementTree
 import pytest
 from jsonschema import Draft4Validator, Draft202012Validator
 from markdown_it import MarkdownIt
-from msgspec.structs import replace
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from simulate import simulate
 from suites import SuiteCase
-from svcdoctor.catalogue import pages
 from svcdoctor.demo import recorded_world
 from svcdoctor.diagnose import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Role, Status
@@ -243,14 +241,3 @@ READERS = (read_jsonl, read_markdown, read_html, read_junit, read_sarif, read_pr
 def test_readers_find_what_was_diagnosed(case: SuiteCase, diagnosis: Callable[[SuiteCase], Diagnosis]) -> None:
     for read in READERS:
         read(diagnosis(case))
-
-
-def test_a_code_that_this_version_has_no_page_for_is_a_rule_too() -> None:
-    """A recording of another version is replayed with the pages of this one."""
-    diagnosis = diagnosis_of(CASES[0])
-    service = next(entry for entry in diagnosis.services if entry.cause)
-    renamed = tuple(replace(finding, code="code-of-tomorrow") for finding in service.findings if finding.code)
-    services = (replace(service, findings=renamed, cause="code-of-tomorrow"),)
-    run = json.loads(rendered(replace(diagnosis, services=services), "sarif"))["runs"][0]
-    assert {"id": "code-of-tomorrow"} in run["tool"]["driver"]["rules"]
-    assert "code-of-tomorrow" not in pages()

@@ -40,8 +40,7 @@ def _run(diagnosis: Diagnosis) -> dict[str, Any]:
         if finding.code and finding.status in KINDS and finding.role is not Role.CONSEQUENCE
     ]
     used = {code for _, _, code in told}
-    # In the order of the walk; a code of a newer version has no page.
-    codes = [code for code in pages() if code in used] + sorted(used - set(pages()))
+    codes = [code for code in pages() if code in used]  # in the order of the walk
     index = {code: position for position, code in enumerate(codes)}
     seen: Counter[str] = Counter()
     results = []
@@ -65,9 +64,7 @@ def _run(diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    page = pages().get(code)
-    if page is None:
-        return {"id": code}
+    page = pages()[code]
     return {
         "id": code,
         "shortDescription": {"text": _message(title(code))},
