@@ -77,8 +77,14 @@ class Collected(NamedTuple):
     diagnosis: Diagnosis
 
 
-def collect(cluster: Cluster, scope: Scope, options: Options = Options(), progress: Progress = Progress()) -> Collected:  # noqa: B008 - immutable
-    """The World over a scope and its Diagnosis.
+def collect(
+    cluster: Cluster,
+    scope: Scope,
+    options: Options = Options(),  # noqa: B008 - immutable
+    progress: Progress = Progress(),  # noqa: B008 - immutable
+    judge: Callable[[World, Scope], Outcome] | None = None,
+) -> Collected:
+    """The World over a scope and its Diagnosis, which `judge` makes of it (else `diagnose`).
 
     Raises Unreachable or Unauthenticated where nothing could be read, ReadFailed where the Pod of --from is not there.
     """
@@ -89,7 +95,7 @@ def collect(cluster: Cluster, scope: Scope, options: Options = Options(), progre
         progress.doing("looking names up inside Pods")
         reader.world.lookups = reader.look_up(client)
         reader.world.look_at_sockets()
-    return Collected(reader.world, reader.diagnose().diagnosis)
+    return Collected(reader.world, reader.diagnose(judge or diagnose).diagnosis)
 
 
 class _Reader:
@@ -168,10 +174,10 @@ class _Reader:
         except KubeError as error:
             return error
 
-    def diagnose(self) -> Outcome:
+    def diagnose(self, judge: Callable[[World, Scope], Outcome]) -> Outcome:
         """The Diagnosis, after reading whatever the checks asked for on the way."""
         while True:
-            outcome = diagnose(self.world, self.scope)
+            outcome = judge(self.world, self.scope)
             wants = self.all_of(outcome.wants)
             # Each is a list afterwards or a gap, and neither is wanted again.
             if not wants:

@@ -46,9 +46,11 @@ from svcdoctor.finding import (
     Summary,
     Unreadable,
     fail,
+    skipped,
     unknown,
     worst,
 )
+from svcdoctor.given import NOT_GIVEN, in_manifests
 from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, Service
 from svcdoctor.roles import on_whole_lists, ordered, settled
@@ -89,6 +91,7 @@ class Scope(NamedTuple):
     only: frozenset[str] = frozenset()
     skip: frozenset[str] = frozenset()
     client: tuple[str, str] | None = None  # (namespace, Pod) given with --from
+    given: bool = False  # the World is what manifests say: what they lack, the cluster may have
 
     def holds(self, service: Service) -> bool:
         """Whether a Service of the namespace is among those that were asked for."""
@@ -142,7 +145,8 @@ def assemble(
     """The report, of the parts that the functions below make."""
     missing, clients = _gathered(said)
     unseen = {finding.message for finding in (*cluster, *(item for entry in services for item in entry.findings))}
-    gaps = [gap for gap in world.gaps.values() if gap.resource in CORE or printable(_refusal(gap)) in unseen]
+    refused = (gap for gap in world.gaps.values() if gap.reason != NOT_GIVEN)
+    gaps = [gap for gap in refused if gap.resource in CORE or printable(_refusal(gap)) in unseen]
     denied = tuple(map(_printable_gap, sorted(gaps, key=lambda gap: (gap.namespace, gap.resource))))
     statuses = [entry.status for entry in services]
     summary = Summary(
@@ -267,6 +271,8 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
         if about not in check.about.split():
             continue
         said = [replace(finding, step=check.step) for finding in _run(module, case, wants) if scope.allows(finding)]
+        if scope.given:
+            said = [in_manifests(finding) for finding in said]
         if about == "service":
             said = on_whole_lists(case, check.reads, said)
         findings += map(_printable, said)
@@ -294,6 +300,8 @@ def _run(module: ModuleType, case: Any, wants: set[Want]) -> Iterator[Finding]:
 
 def could_not_read(subject: Subject, gap: Gap) -> Finding:
     """The finding that says which read was refused or failed, and the right that would allow it."""
+    if gap.reason == NOT_GIVEN:
+        return skipped(subject, f"needs {gap.resource} {gap.where}, which these manifests do not hold")
     code = "unknown-forbidden" if gap.reason == "forbidden" else "unknown-timeout"
     scope = f"-n {gap.namespace}" if gap.namespace else "-A"
     evidence = Evidence("needs", f"{gap.verb} {gap.resource}", f"API group {gap.group or 'core'}, {gap.where}")

@@ -84,12 +84,20 @@ class Subject(Struct, frozen=True):
         return f"{self.kind.lower()}/{self.name}"
 
 
-class Evidence(Struct, frozen=True):
+class Location(Struct, frozen=True):
+    """A line of a manifest, counted from 1."""
+
+    file: str
+    line: int
+
+
+class Evidence(Struct, frozen=True, omit_defaults=True):
     """One fact and where it stands: an object's field (`deployment/cart .spec.replicas`), or a probe's vantage."""
 
     label: str
     value: str
     source: str
+    location: Location | None = None  # where manifests are judged
 
 
 class Remedy(Struct, frozen=True, rename="camel"):
@@ -115,6 +123,7 @@ class Finding(Struct, frozen=True, rename="camel"):
     role: Role | None = None  # given by diagnose.py
     # Names of the Pods concerned, for the endpoints they stand behind.
     pods: tuple[str, ...] = ()
+    location: Location | None = None  # where manifests are judged: the line to look at first
 
     @property
     def explain(self) -> str:
@@ -217,6 +226,13 @@ class EndpointRow(Struct, frozen=True, rename="camel"):
     why: str
 
 
+class Before(Struct, frozen=True):
+    """What was said of a Service before manifests were laid over the cluster. No status: there was no such Service."""
+
+    status: Status | None = None
+    cause: str | None = None
+
+
 class ServiceDiagnosis(Struct, frozen=True, rename="camel"):
     namespace: str
     name: str
@@ -231,6 +247,7 @@ class ServiceDiagnosis(Struct, frozen=True, rename="camel"):
     ports: tuple[PortRow, ...] = ()
     endpoints: tuple[EndpointRow, ...] = ()
     findings: tuple[Finding, ...] = ()
+    before: Before | None = None  # where manifests are laid over a cluster
 
 
 class MissingName(Struct, frozen=True):

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from svcdoctor.case import PODS_BY_OWNER
 from svcdoctor.finding import Certainty, Finding, Remedy, Role, ServiceDiagnosis, Status
 from svcdoctor.kubectl import Change, changes
-from svcdoctor.objects import (
-    Condition,
-    EndpointSlice,
-    Metadata,
-    OwnerReference,
-    Pod,
-    PodIP,
-    PodStatus,
-    Service,
-    Workload,
-)
+from svcdoctor.objects import EndpointSlice, Pod, Service, Workload
 from svcdoctor.reconcile import (
     CONTROLLER,
     MANAGED_BY,
@@ -35,11 +25,10 @@ from svcdoctor.reconcile import (
     is_ready,
     slices_of,
 )
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, template_of
+from svcdoctor.rollout import MOST_PODS, Laid, pods_afterwards
+from svcdoctor.template import WORKLOAD_RESOURCES, template_of
 from svcdoctor.world import NotRead, World
 
-Laid: TypeAlias = tuple[str, str, str, Any]
-MOST_PODS = 50  # more replicas tell nothing more
 REPLACED_BY_ROLLOUT = ("deployments", "statefulsets", "daemonsets", "replicasets")
 
 
@@ -110,7 +99,7 @@ def _world_afterwards(world: World, found: list[Change], namespace: str, name: s
             laid += _rolled_out(world, change)
     after = world.fork(laid)
     service: Service | None = after.listed("services", namespace).get(name)
-    slices = list(_slices_afterwards(after, service)) if service else []
+    slices = list(slices_afterwards(after, service)) if service else []
     # What was looked up before says nothing of afterwards.
     final = after.fork(slices)
     final.expects_lookups = False
@@ -118,7 +107,7 @@ def _world_afterwards(world: World, found: list[Change], namespace: str, name: s
     return final
 
 
-def _slices_afterwards(world: World, service: Service) -> Iterator[Laid]:
+def slices_afterwards(world: World, service: Service) -> Iterator[Laid]:
     """What the controllers of EndpointSlices replace. Those that somebody else writes stay."""
     namespace, name = service.metadata.namespace, service.metadata.name
     held: list[EndpointSlice] = list(world.listed("endpointslices", namespace).values())
@@ -157,42 +146,10 @@ def _rolled_out(world: World, change: Change) -> Iterator[Laid]:
         raise _Untold  # whether its Pods become ready by this is more than the objects tell
     template = template_of(kind, after)
     wanted = len(pods) if template.desired is None else min(template.desired, MOST_PODS)
-    kept = [] if template_changed else pods[:wanted]
-    for pod in pods:
-        if pod not in kept:
-            yield "pods", namespace, pod.metadata.name, None
-    for number in range(len(kept), wanted):
-        made = _made(kind, after, number, pods)
-        yield "pods", namespace, made.metadata.name, made
+    yield from pods_afterwards(kind, after, pods, wanted, replaced=template_changed)
     yield (
         resource,
         namespace,
         name,
         replace(after, status=replace(after.status, ready_replicas=wanted, replicas=wanted)),
-    )
-
-
-def _made(kind: str, owner: Workload, number: int, pods: list[Pod]) -> Pod:
-    """A Pod of the workload that became ready long enough ago."""
-    metadata, template = owner.metadata, owner.spec.template
-    like = pods[number % len(pods)] if pods else None
-    name = f"{metadata.name}-{number}" if kind == "StatefulSet" else f"{metadata.name}-then-{number}"
-    address = f"192.0.2.{number + 1}"  # TEST-NET-1: no Pod has it
-    spec = replace(template.spec, node_name=like.spec.node_name if like else "node")
-    labels = dict(template.metadata.labels or {})
-    if kind == "StatefulSet":
-        spec = replace(spec, hostname=name, subdomain=owner.spec.service_name)
-        labels |= {POD_NAME: name, POD_INDEX: str(number)}
-    ready = [Condition(type=condition, status="True") for condition in ("Initialized", "ContainersReady", "Ready")]
-    return Pod(
-        metadata=Metadata(
-            name=name,
-            namespace=metadata.namespace,
-            uid=f"then-{number}",
-            creation_timestamp=metadata.creation_timestamp,
-            labels=labels,
-            owner_references=[OwnerReference(kind=kind, name=metadata.name, uid=metadata.uid, controller=True)],
-        ),
-        spec=spec,
-        status=PodStatus(phase="Running", pod_ip=address, pod_ips=[PodIP(ip=address)], conditions=ready),
     )

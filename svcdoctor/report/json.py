@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from svcdoctor.finding import Diagnosis, Finding
+from svcdoctor.finding import Diagnosis, Finding, ServiceDiagnosis
 
 
 def document(diagnosis: Diagnosis) -> dict[str, Any]:
@@ -18,10 +18,7 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
         "context": diagnosis.context,
         "observedAt": diagnosis.observed_at,
         "summary": msgspec.to_builtins(diagnosis.summary),
-        "services": [
-            {**msgspec.to_builtins(service), "findings": [finding_document(finding) for finding in service.findings]}
-            for service in diagnosis.services
-        ],
+        "services": [_service(service) for service in diagnosis.services],
         "missing": [
             {
                 "namespace": entry.namespace,
@@ -45,8 +42,15 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
+def _service(service: ServiceDiagnosis) -> dict[str, Any]:
+    said = {**msgspec.to_builtins(service), "findings": [finding_document(finding) for finding in service.findings]}
+    if service.before is None:
+        del said["before"]
+    return said
+
+
 def finding_document(finding: Finding) -> dict[str, Any]:
-    return {
+    said = {
         "code": finding.code,
         "status": finding.status,
         "step": finding.step,
@@ -59,6 +63,7 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "because": finding.because,
         "explain": finding.explain,
     }
+    return said if finding.location is None else {**said, "location": msgspec.to_builtins(finding.location)}
 
 
 def render(diagnosis: Diagnosis) -> str:

@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from svcdoctor.finding import (
+    Before,
     Diagnosis,
     EndpointRow,
     Finding,
@@ -86,9 +87,13 @@ def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008
 
 def _blocks(diagnosis: Diagnosis, style: Style) -> Iterator[list[str]]:
     listed = entries(diagnosis)
-    width = max((len(entry.title) for entry in listed if entry.service), default=0)
+    width = min(max((len(entry.title) for entry in listed if entry.service), default=0), 44)
     for entry in listed:
-        yield block(entry, style, min(width, 44))
+        service = entry.service
+        if service is None or service.before is None or _is_changed(service) or style.wide:
+            yield block(entry, style, width)
+        elif service.status in (Status.FAIL, Status.WARN, Status.UNKNOWN):
+            yield block(entry, style, width)[:1]
 
 
 def block(entry: Entry, style: Style, width: int = 0) -> list[str]:
@@ -108,7 +113,8 @@ def _service(service: ServiceDiagnosis, width: int, style: Style) -> list[str]:
     name = f"{service.namespace}/{service.name}".ljust(width)
     address = ",".join(service.cluster_ips)
     ports = " ".join(port_text(port) for port in service.ports)
-    parts = [part for part in (f"{service.type} {address}".strip(), ports, service.headline) if part]
+    said = (f"{service.type} {address}".strip(), ports, service.headline, _before(service))
+    parts = [part for part in said if part]
     head = f"{style.mark(service.status)} {style.bold(name)}   {'   '.join(parts)}"
     troubled = service.status in (Status.FAIL, Status.WARN, Status.UNKNOWN)
     if not troubled and not style.wide:
@@ -126,6 +132,41 @@ def _service(service: ServiceDiagnosis, width: int, style: Style) -> list[str]:
     if service.cause is None:
         lines += _unknowns(service, style)
     return lines
+
+
+def _is_changed(service: ServiceDiagnosis) -> bool:
+    return service.before is not None and service.before != Before(service.status, service.cause)
+
+
+def _before(service: ServiceDiagnosis) -> str:
+    """What was said of it before manifests were laid over the cluster."""
+    if service.before is None:
+        return ""
+    if not _is_changed(service):
+        return "as before"
+    status, cause = service.before.status, service.before.cause
+    return "new" if status is None else f"was {status} ({cause})" if cause else f"was {status}"
+
+
+def _effect(diagnosis: Diagnosis, style: Style) -> str:
+    """What manifests would change, counted."""
+    counted = [service for service in diagnosis.services if service.before is not None]
+    words: dict[str, list[Status]] = {"break": [], "heal": [], "change otherwise": [], "new": [], "as before": []}
+    for service in counted:
+        words[_effect_on(service)].append(service.status)
+    said = [f"{len(found)} {style.paint(word, worst(found))}" for word, found in words.items() if found]
+    return f"by these manifests: {', '.join(said)}" if said else ""
+
+
+def _effect_on(service: ServiceDiagnosis) -> str:
+    was = service.before.status if service.before else None
+    if was is None:
+        return "new"
+    if not _is_changed(service):
+        return "as before"
+    if service.status is Status.FAIL and was is not Status.FAIL:
+        return "break"
+    return "heal" if was is Status.FAIL and service.status is not Status.FAIL else "change otherwise"
 
 
 def walk(service: ServiceDiagnosis, style: Style) -> list[str]:
@@ -274,7 +315,7 @@ def summary_lines(diagnosis: Diagnosis, style: Style = Style()) -> list[str]:  #
     line = f"{plural(summary.services, 'Service')}: {', '.join(counts + extra) or 'none'}"
     if diagnosis.denied:
         line += f" ({'; '.join(_denied(diagnosis.denied))})"
-    lines = [line]
+    lines = [line, *filter(None, [_effect(diagnosis, style)])]
     if diagnosis.unreadable:
         names = listing([f"{item.resource} {item.namespace}/{item.name}" for item in diagnosis.unreadable])
         number = len(diagnosis.unreadable)
