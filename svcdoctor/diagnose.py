@@ -53,7 +53,7 @@ from svcdoctor.finding import (
 from svcdoctor.given import NOT_GIVEN, in_manifests
 from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, Service
-from svcdoctor.roles import on_whole_lists, ordered, settled
+from svcdoctor.roles import on_whole_lists, ordered, settled, without_unproven_symptoms
 from svcdoctor.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import listing, parse_time, printable
 from svcdoctor.trial import tried
@@ -349,6 +349,8 @@ def diagnose_service(
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
     said = [*_asked(case, "service", wants, scope), *_lost(case)]
+    if scope.given:
+        said = without_unproven_symptoms(said)
     findings = ordered(settled(case, said), broken)
     if try_remedies:
         findings = _with_remedies_tried(case, findings, scope, broken, wants)

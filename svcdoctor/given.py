@@ -6,6 +6,8 @@ comes near to none may be one of the cluster's.
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from svcdoctor.finding import Certainty, Finding, Remedy, Status
@@ -17,10 +19,10 @@ NOT_GIVEN = "not-given"  # the reason of a Gap: no manifest says what is there
 POD_ADDRESSES, POD_ADDRESSES_6 = "198.18.", "2001:db8:18::"
 CLUSTER_ADDRESSES, CLUSTER_ADDRESSES_6 = "198.19.", "2001:db8:19::"
 OUTER_ADDRESS = "10.255.255.254"
-_ASSUMED = (POD_ADDRESSES, POD_ADDRESSES_6, CLUSTER_ADDRESSES, CLUSTER_ADDRESSES_6, OUTER_ADDRESS)
+_ADDRESS = re.compile(r"198\.1[89]\.\d+\.\d+|2001:db8:1[89]::[0-9a-f]+|10\.255\.255\.254")
 
-# Findings that something is not there. What an object of the manifests cannot do without is unknown then; of what is
-# usually made by somebody else nothing is said.
+# Findings that something is not there, or not what is there. What an object of the manifests cannot do without is
+# unknown then; of what is usually made by somebody else nothing is said.
 _ABSENT = {
     "selector-no-workload": Status.UNKNOWN,
     "svc-no-selector-no-endpoints": Status.UNKNOWN,
@@ -36,6 +38,7 @@ _ABSENT = {
     "netpol-ns-label-missing": Status.SKIP,
     "rdep-kubernetes-svc": Status.SKIP,
     "svc-externalips": Status.SKIP,
+    "dns-policy-none-bad-nameserver": Status.SKIP,
 }
 # Of these codes only those findings that carry this evidence speak of something that is not there.
 _ONLY_WITH = {
@@ -50,19 +53,16 @@ LOOK = Remedy("see what the cluster has: add --with-cluster", changes_cluster=Fa
 
 def is_assumed(address: str) -> bool:
     """Whether an address was made up for a planned cluster."""
-    return address.startswith(_ASSUMED)
+    return _ADDRESS.fullmatch(address) is not None
 
 
 def in_manifests(finding: Finding) -> Finding:
     """The finding as far as manifests prove it."""
-    if finding.code is None:
-        return finding
-    if _rests_on_an_assumed_address(finding):
-        return _silenced(finding)
-    status = _status(finding)
-    if status is Status.SKIP:
-        return _silenced(finding)
-    if status is Status.UNKNOWN:
+    status = Status.SKIP if _rests_on_an_assumed_address(finding) else _status(finding)
+    finding = _without_addresses(finding)
+    if finding.is_fault and status is Status.SKIP:
+        return silenced(finding)
+    if finding.is_fault and status is Status.UNKNOWN:
         message = f"{finding.message}; that is as far as these manifests tell"
         return replace(finding, status=status, message=message, remedies=(LOOK,), because=None)
     return finding
@@ -82,8 +82,15 @@ def _status(finding: Finding) -> Status:
 
 def _rests_on_an_assumed_address(finding: Finding) -> bool:
     said = (finding.message, *(item.value for item in finding.evidence))
-    return any(address in text for text in said for address in _ASSUMED)
+    return any(address in text for text in said for address in (POD_ADDRESSES, POD_ADDRESSES_6, OUTER_ADDRESS))
 
 
-def _silenced(finding: Finding) -> Finding:
+def _without_addresses(finding: Finding) -> Finding:
+    """That a Service gets a ClusterIP is certain; which one is not."""
+    evidence = tuple(replace(item, value=_ADDRESS.sub("<assigned>", item.value)) for item in finding.evidence)
+    return replace(finding, message=_ADDRESS.sub("<assigned>", finding.message), evidence=evidence)
+
+
+def silenced(finding: Finding) -> Finding:
+    """Nothing is claimed; what was looked at stays told."""
     return replace(finding, status=Status.SKIP, code=None, remedies=(), because=None)

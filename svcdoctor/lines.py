@@ -76,7 +76,7 @@ class _Lines:
             return field_of(field)
         kind = manifest.resource.kind
         around = field_of(f"{'' if kind == 'Pod' else _template(manifest)}.spec")
-        inside: list[str | int] = ["env", container[2], "value"] if container[2] else [container[3]] if container[3] else []
+        inside = ["env", container[2], "value"] if container[2] else [container[3] or ""]
         choices = [[*around, group, container[1], *inside] for group in ("containers", "initContainers")]
         return max(choices, key=lambda steps: manifest.location(steps).line)
 

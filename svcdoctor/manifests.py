@@ -22,6 +22,7 @@ from svcdoctor.text import printable
 
 ENDINGS = (".yaml", ".yml", ".json")
 STDIN = "stdin"
+HELM_HOOK = "helm.sh/hook"
 Field = Sequence[str | int]  # keys, and places in lists; "" is the first item of a list
 
 
@@ -223,6 +224,8 @@ def _object(path: str, node: yaml.Node, document: Any, namespace: str, warnings:
         raise ManifestError(
             f"{file}:{line}: {resource.kind.lower()}/{printable(str(name))} {field}: {_in_words(said)}"
         ) from None
+    if "test" in (item.metadata.annotations or {}).get(HELM_HOOK, ""):
+        return None  # helm template prints it, and helm test alone applies it
     home = (item.metadata.namespace or namespace) if resource.namespaced else ""
     metadata = replace(item.metadata, name=str(name), namespace=home)
     return Manifest(file, resource, replace(item, metadata=metadata), node)
@@ -286,7 +289,8 @@ def _line(node: yaml.Node, field: Field) -> int:
 
 def _child(node: yaml.Node, step: str | int) -> Any:
     if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == str(step)), None)
+        # What a merge key brings in stands before the mapping's own keys, which win.
+        return next((value for key, value in reversed(node.value) if key.value == str(step)), None)
     if not isinstance(node, yaml.SequenceNode) or not node.value:
         return None
     if isinstance(step, int):

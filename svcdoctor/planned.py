@@ -72,6 +72,7 @@ def planned(given: Objects, now: datetime) -> World:
     world = World(now=now)
     held: Objects = defaultdict(list, {resource: list(items) for resource, items in given.items()})
     namespaces = {item.metadata.namespace for items in held.values() for item in items} - {""}
+    held["events"] = []  # of what has happened somewhere else
     _add_cluster(held, namespaces)
     _start(held)
     for kind, settle in _SETTLED.items():
@@ -87,7 +88,9 @@ def planned(given: Objects, now: datetime) -> World:
             continue
         for namespace in namespaces:
             world.put(name, namespace, [item for item in held[name] if item.metadata.namespace == namespace])
-        world.miss(not_given(Want(name, EVERYWHERE)))
+        for namespace in {EVERYWHERE, SYSTEM} - namespaces:
+            if not world.was_read(name, namespace):
+                world.miss(not_given(Want(name, namespace)))
     return world
 
 

@@ -337,9 +337,9 @@ def _differences(old: Any, new: Any, path: tuple[str | int, ...] = ()) -> Iterat
     if isinstance(old, dict) and isinstance(new, dict):
         for key in (*old, *(key for key in new if key not in old)):
             yield from _differences(old.get(key, _NONE), new.get(key, _NONE), (*path, key))
-    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for place, (one, other) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(one, other, (*path, place))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) <= len(new):
+        for place, other in enumerate(new):
+            yield from _differences(old[place] if place < len(old) else _NONE, other, (*path, place))
     elif old != new:
         yield path, old, new
 

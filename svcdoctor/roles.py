@@ -10,6 +10,7 @@ from svcdoctor.case import SETTLING_SECONDS, Case
 from svcdoctor.check import Code
 from svcdoctor.checks import ALL
 from svcdoctor.finding import WALK, Finding, Role, Stage, Status, Step
+from svcdoctor.given import silenced
 from svcdoctor.text import duration
 
 CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
@@ -62,6 +63,13 @@ def _without_early_symptoms(findings: list[Finding]) -> list[Finding]:
         else finding
         for finding in findings
     ]
+
+
+def without_unproven_symptoms(findings: list[Finding]) -> list[Finding]:
+    """Where manifests do not prove the fault (given.py), what would follow from it is not claimed either."""
+    if not any(finding.status is Status.UNKNOWN and finding.code in CODES for finding in findings):
+        return findings
+    return [silenced(finding) if finding.is_fault and is_symptom(finding) else finding for finding in findings]
 
 
 def _reaches_pods(finding: Finding) -> bool:

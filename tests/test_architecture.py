@@ -94,7 +94,7 @@ MAY_IMPORT = {
         "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy traffic world"
     ),
     "catalogue": "checks text",
-    "roles": f"{PURE} case checks",
+    "roles": f"{PURE} case checks given",
     "walk": f"{PURE} world case roles",
     "diagnose": f"__init__ {PURE} world case checks given roles trial walk",
     "doctor": f"{PURE} world case diagnose",

@@ -151,7 +151,7 @@ def _before(service: ServiceDiagnosis) -> str:
 def _effect(diagnosis: Diagnosis, style: Style) -> str:
     """What manifests would change, counted."""
     counted = [service for service in diagnosis.services if service.before is not None]
-    words: dict[str, list[Status]] = {"break": [], "heal": [], "change otherwise": [], "new": [], "as before": []}
+    words: dict[str, list[Status]] = {"broken": [], "healed": [], "changed": [], "new": [], "as before": []}
     for service in counted:
         words[_effect_on(service)].append(service.status)
     said = [f"{len(found)} {style.paint(word, worst(found))}" for word, found in words.items() if found]
@@ -165,8 +165,8 @@ def _effect_on(service: ServiceDiagnosis) -> str:
     if not _is_changed(service):
         return "as before"
     if service.status is Status.FAIL and was is not Status.FAIL:
-        return "break"
-    return "heal" if was is Status.FAIL and service.status is not Status.FAIL else "change otherwise"
+        return "broken"
+    return "healed" if was is Status.FAIL and service.status is not Status.FAIL else "changed"
 
 
 def walk(service: ServiceDiagnosis, style: Style) -> list[str]:
