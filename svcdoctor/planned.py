@@ -62,6 +62,7 @@ from svcdoctor.world import EVERYWHERE, Want, World
 
 NODES = ("node-1", "node-2")
 SYSTEM = "kube-system"
+_SHARED = {(SYSTEM, "services"), (SYSTEM, "pods"), (SYSTEM, "endpointslices")}
 _MANY = {"Deployment": "deployments", "StatefulSet": "statefulsets", "ReplicaSet": "replicasets", "Job": "jobs"}
 
 Objects = dict[str, list[Any]]  # by resource
@@ -74,38 +75,34 @@ def planned(given: Objects, now: datetime) -> World:
     namespaces = {item.metadata.namespace for items in held.values() for item in items} - {""}
     held["events"] = []  # of what has happened somewhere else
     _add_cluster(held, namespaces)
+    _add_dns(held)
     _start(held)
     for kind, settle in _SETTLED.items():
         held[kind] = [settle(item) for item in held[kind]]
     number = count(1)
     held["services"] = [allocated(service, number) for service in held["services"]]
     held["endpointslices"] = list(_slices(held))
-    if SYSTEM not in namespaces:
-        _put_dns(world)
     for name, resource in RESOURCES.items():
         if not resource.namespaced:
             world.put(name, EVERYWHERE, held[name])
             continue
-        for namespace in namespaces:
-            world.put(name, namespace, [item for item in held[name] if item.metadata.namespace == namespace])
-        for namespace in {EVERYWHERE, SYSTEM} - namespaces:
-            if not world.was_read(name, namespace):
+        for namespace in {*namespaces, EVERYWHERE, SYSTEM}:
+            if namespace in namespaces or (namespace, name) in _SHARED:
+                world.put(name, namespace, [item for item in held[name] if item.metadata.namespace == namespace])
+            else:
                 world.miss(not_given(Want(name, namespace)))
     return world
 
 
-def _put_dns(world: World) -> None:
+def _add_dns(held: Objects) -> None:
     """What Pods ask for names, as kubeadm and others set it up: for policies that may keep them from it."""
+    name = Metadata(name="kube-dns", namespace=SYSTEM)
+    if any((item.metadata.namespace, item.metadata.name) == (SYSTEM, name.name) for item in held["services"]):
+        return
     labels = {"k8s-app": "kube-dns"}
-    metadata = Metadata(name="coredns-0", namespace=SYSTEM, labels=labels)
-    pod = running(Pod(metadata=metadata), NODES[0], [f"{POD_ADDRESSES}255.10"])
-    address = f"{CLUSTER_ADDRESSES}255.10"
     ports = [ServicePort(name="dns", port=53, protocol="UDP"), ServicePort(name="dns-tcp", port=53)]
-    spec = ServiceSpec(selector=labels, ports=ports, cluster_ip=address, cluster_ips=[address])
-    service = Service(metadata=Metadata(name="kube-dns", namespace=SYSTEM), spec=spec)
-    world.put("pods", SYSTEM, [pod])
-    world.put("services", SYSTEM, [service])
-    world.put("endpointslices", SYSTEM, desired_slices(service, [pod]))
+    held["services"].append(Service(metadata=name, spec=ServiceSpec(selector=labels, ports=ports)))
+    held["pods"].append(Pod(metadata=Metadata(name="coredns-0", namespace=SYSTEM, labels=labels)))
 
 
 def not_given(want: Want) -> Gap:
