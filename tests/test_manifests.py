@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from svcdoctor.rehearsal import alone
 HERE = Path(__file__).parent
 GOLDEN = sorted((HERE / "manifests").glob("*.yaml"))
 SHAPES = sorted((HERE / "healthy").glob("*.yaml"))
-SCHEMA = Draft202012Validator(json.loads((HERE / "schema.json").read_text()))
+SCHEMA = Draft202012Validator(json.loads(files("svcdoctor").joinpath("report/schema.json").read_text()))
 FAULTS = (Status.FAIL, Status.WARN, Status.UNKNOWN)
 CART = """\
 apiVersion: v1
@@ -108,6 +109,18 @@ def test_json_has_the_lines_as_data_and_nothing_that_was_made_up(write: Write) -
     assert cause["remedies"][0]["do"].endswith(f"{path}:5 .spec.selector.app crat -> cart")
     assert cause["remedies"][0]["command"] == ""
     assert "198.1" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("github", "::error file=cart a%2Cb.yaml,line=9,title="), ("sarif", '"uri": "cart%20a%2Cb.yaml"')],
+)
+def test_tools_that_read_files_are_told_the_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, wanted: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("cart a,b.yaml").write_text((HERE / "manifests" / "selector_and_port.yaml").read_text())
+    assert wanted in run("-f", "cart a,b.yaml", "-o", name).stdout
 
 
 def test_what_the_manifests_do_not_hold_is_not_condemned(write: Write) -> None:

@@ -63,10 +63,9 @@ class Files(NamedTuple):
 
 def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Diagnosis:
     """What the manifests show by themselves. No kubeconfig is read."""
-    from svcdoctor.diagnose import Scope
-
     from datetime import UTC, datetime
 
+    from svcdoctor.diagnose import Scope
     from svcdoctor.rehearsal import alone
 
     manifests = files.read(flags.namespace or "default")

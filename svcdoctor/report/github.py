@@ -1,6 +1,7 @@
 """Annotations of a GitHub Actions run, as workflow commands: a line a finding, the summary last.
 
-A run shows ten annotations of each level for a step, so causes come first and what they explain is left out.
+A run shows ten annotations of each level for a step, so causes come first and what they explain is left out. With `-f`
+they stand at the line of the manifest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def render(diagnosis: Diagnosis) -> str:
 
 def _command(entry: Entry, finding: Finding) -> str:
     title = _property(f"{entry.named}: {finding.code}")
-    return f"::{LEVELS[finding.status]} title={title}::{_data(chr(10).join(_message(finding)))}"
+    place = finding.location
+    where = f"file={_property(place.file)},line={place.line}," if place else ""
+    return f"::{LEVELS[finding.status]} {where}title={title}::{_data(chr(10).join(_message(finding)))}"
 
 
 def _message(finding: Finding) -> Iterator[str]:

@@ -3,11 +3,13 @@
 What another finding explains is no result of its own: it goes when its cause does.
 
 Objects of a cluster are logical locations: there is no file to point at. (GitHub's code scanning takes results with
-files only; other readers of SARIF take these.) What could not be read is told as a notification of the run.
+files only; other readers of SARIF take these.) With `-f` a result has the line of the manifest as well. What could not
+be read is told as a notification of the run.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -82,7 +84,7 @@ def _result(entry: Entry, finding: Finding, code: str, index: int, identity: str
         "kind": kind,
         "level": level,
         "message": {"text": _message(f"{entry.named}: {finding.message}{first}")},
-        "locations": [{"logicalLocations": _objects(entry, finding)}],
+        "locations": [{**_line(finding), "logicalLocations": _objects(entry, finding)}],
         "partialFingerprints": {"svcdoctor/v1": identity},
         "properties": {
             "namespace": entry.namespace,
@@ -95,6 +97,21 @@ def _result(entry: Entry, finding: Finding, code: str, index: int, identity: str
             "remedies": msgspec.to_builtins(finding.remedies),
         },
     }
+
+
+def _line(finding: Finding) -> dict[str, Any]:
+    """Where in the manifests it stands, where manifests are judged."""
+    if finding.location is None:
+        return {}
+    artifact = {"uri": _uri(finding.location.file)}
+    return {"physicalLocation": {"artifactLocation": artifact, "region": {"startLine": finding.location.line}}}
+
+
+def _uri(path: str) -> str:
+    """A path as a relative reference of RFC 3986."""
+    return re.sub(
+        r"[^\w./~-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), path, flags=re.ASCII
+    )
 
 
 def _objects(entry: Entry, finding: Finding) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ from svcdoctor.finding import (
     ServiceDiagnosis,
     Status,
     Step,
+    worst,
 )
 from svcdoctor.report.entries import RANK, Entry, entries
 from svcdoctor.text import listing, plural
