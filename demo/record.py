@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from svcdoctor.collect import Collected, collect
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis, Status
 from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.report import text

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from svcdoctor.app import Dashboard
 from svcdoctor.demo import recorded_world
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.live import Replayed
 from svcdoctor.widgets.entries import Key
 from svcdoctor.widgets.source import Post, Source, SourceRequest

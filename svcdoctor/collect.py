@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from svcdoctor import probe
 from svcdoctor.case import ClusterCase
-from svcdoctor.diagnose import CORE, Outcome, Scope, diagnose, kinds_read
+from svcdoctor.diagnosis import CORE, Outcome, Scope, diagnose, kinds_read
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.lookup import Lookups, Vantage

@@ -1,6 +1,6 @@
 """A Diagnosis that is kept up to date: only what a change may alter is judged again.
 
-The parts are those of diagnose.py, in its order; what each asked the World is noted (reads.py), so that after any
+The parts are those of diagnosis.py, in its order; what each asked the World is noted (reads.py), so that after any
 changes the result is the one that a diagnosis of the whole World would give.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
-from svcdoctor.diagnose import (
+from svcdoctor.diagnosis import (
     Caller,
     Scope,
     absent_names,

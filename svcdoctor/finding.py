@@ -1,7 +1,7 @@
 """What a diagnosis says, as data: statuses, steps, findings with their evidence, and the report that holds them.
 
 Nothing here reads a cluster or prints. A check makes findings with `fail`, `warn`, `note`, `unknown`, `passed` and
-`skipped`; diagnose.py gives each its step and role; report/ and widgets/ show them. The report's shape is the public
+`skipped`; diagnosis.py gives each its step and role; report/ and widgets/ show them. The report's shape is the public
 contract of `-o json` (apiVersion svcdoctor/v1).
 """
 
@@ -120,7 +120,7 @@ class Finding(Struct, frozen=True, rename="camel"):
     certainty: Certainty = Certainty.OBSERVED
     because: str | None = None  # the code of the finding that explains this one
     step: Step = Step.SERVICE  # given by the check that yields it
-    role: Role | None = None  # given by diagnose.py
+    role: Role | None = None  # given by diagnosis.py
     # Names of the Pods concerned, for the endpoints they stand behind.
     pods: tuple[str, ...] = ()
     location: Location | None = None  # where manifests are judged: the line to look at first

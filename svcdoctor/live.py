@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
 from svcdoctor.collect import AT_ONCE
-from svcdoctor.diagnose import CORE, Scope, diagnose_recorded, keeping, kinds_read
+from svcdoctor.diagnosis import CORE, Scope, diagnose_recorded, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.kube import Cluster, Event, Skipped

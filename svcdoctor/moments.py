@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis
 from svcdoctor.kube import Cluster
 from svcdoctor.live import Live, Timing, Update

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from svcdoctor.diagnose import kinds_read
+from svcdoctor.diagnosis import kinds_read
 from svcdoctor.objects import RESOURCES
 
 PROBES = ("pods/exec", "pods/portforward")

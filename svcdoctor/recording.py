@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import msgspec
 import zstandard
 
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.labels import Requirement
 from svcdoctor.text import plural
 from svcdoctor.world import World

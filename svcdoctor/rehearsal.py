@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from svcdoctor.case import PODS_BY_OWNER
-from svcdoctor.diagnose import Outcome, Scope, diagnose
+from svcdoctor.diagnosis import Outcome, Scope, diagnose
 from svcdoctor.finding import Before, Diagnosis, Finding, Remedy, ServiceDiagnosis, Status, Step, Summary
 from svcdoctor.given import is_assumed
 from svcdoctor.kubectl import changes

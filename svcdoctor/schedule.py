@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, Question, ask, questions
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster, KubeError
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import Pod

@@ -24,7 +24,7 @@ def show_recording(recorded: Recorded, ascii_only: bool, namespace: str | None =
 
     `namespace`: None is what was asked when it was recorded, "" all of them.
     """
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
 
     asked = recorded.scope if namespace is None else Scope(namespace)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster
 from svcdoctor.live import Live, Replayed, Update
 from svcdoctor.objects import RESOURCES, EndpointSlice, Resource

@@ -34,7 +34,7 @@ from app_sources import (
 from svcdoctor import app as app_module
 from svcdoctor.app import Dashboard
 from svcdoctor.demo import recorded_demo, recorded_world
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Evidence, ServiceDiagnosis, Status, Subject, fail
 from svcdoctor.report import text as report_text
 from svcdoctor.session import Recording

@@ -10,7 +10,7 @@ import pytest
 from simulate import simulate
 from suites import load_suites
 from svcdoctor.capture import blanked, without_secrets
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.world import World
 
 # Two of each: all of them have been seen to give the same report.

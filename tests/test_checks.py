@@ -17,7 +17,7 @@ from simulate import simulate
 from suites import SuiteCase, load_suites, rewrite_golden
 from svcdoctor.case import Case, ClientCase, ClusterCase, Entry, EntryCase, View
 from svcdoctor.checks import ALL
-from svcdoctor.diagnose import OWN_LIMITS, Scope, callers_in, diagnose
+from svcdoctor.diagnosis import OWN_LIMITS, Scope, callers_in, diagnose
 from svcdoctor.finding import Diagnosis, Status, Summary
 from svcdoctor.report import text
 from svcdoctor.roles import CODES

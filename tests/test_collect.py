@@ -14,7 +14,7 @@ from fake_apiserver import Exchange, failure, reply
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
 from svcdoctor.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel
-from svcdoctor.diagnose import CORE, Scope, kinds_read
+from svcdoctor.diagnosis import CORE, Scope, kinds_read
 from svcdoctor.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.labels import parse
 from svcdoctor.objects import RESOURCES

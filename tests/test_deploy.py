@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from svcdoctor.cli import cli
 from svcdoctor.demo import recorded_world
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.exporter import Exporter
 from svcdoctor.live import Update
 from svcdoctor.rbac import rights

@@ -6,7 +6,7 @@ import yaml
 from msgspec.structs import replace
 
 from simulate import simulate
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Status, Unreadable
 from svcdoctor.lookup import Lookup
 

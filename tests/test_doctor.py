@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from simulate import simulate
 from suites import load_suites
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.doctor import Doctor
 from svcdoctor.finding import Gap, Status
 from svcdoctor.objects import RESOURCES

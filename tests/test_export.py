@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fake_apiserver import failure, reply
 from simulate import simulate
 from svcdoctor.changes import Change, Verdict, changes, event
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.eventwriter import Outbox
 from svcdoctor.exporter import Exporter
 from svcdoctor.finding import Status

@@ -13,7 +13,7 @@ import yaml
 
 from simulate import simulate
 from suites import OFFLINE_NAMESPACE
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Status
 
 SHAPES = sorted((Path(__file__).parent / "healthy").glob("*.yaml"))

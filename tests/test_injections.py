@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 
 from simulate import simulate
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Finding, Role
 
 NAMES = ("cart", "orders", "catalog", "payments", "search", "ledger", "users", "mailer", "prices", "stock")

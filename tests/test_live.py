@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from simulate import simulate
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
 from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.live import Live, Replayed, Timing, Update

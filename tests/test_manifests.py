@@ -20,7 +20,7 @@ from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
 from suites import OFFLINE_NAMESPACE, SuiteCase, load_suites
 from svcdoctor.cli import cli
-from svcdoctor.diagnose import Scope
+from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis, Role, Status
 from svcdoctor.manifests import field_of, read
 from svcdoctor.objects import RESOURCE_OF_KIND

@@ -10,7 +10,7 @@ import yaml
 from simulate import simulate
 from svcdoctor.case import ENTRY_RESOURCES
 from svcdoctor.checks import ALL
-from svcdoctor.diagnose import kinds_read
+from svcdoctor.diagnosis import kinds_read
 from svcdoctor.objects import RESOURCES
 from svcdoctor.rbac import rights
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from svcdoctor.catalogue import pages, title
 from svcdoctor.cli import cli
 from svcdoctor.demo import recorded_world
-from svcdoctor.diagnose import OWN_LIMITS, Scope, diagnose
+from svcdoctor.diagnosis import OWN_LIMITS, Scope, diagnose
 from svcdoctor.report import text
 
 README = Path(__file__).parents[1] / "README.md"

@@ -22,7 +22,7 @@ from simulated_apiserver import SimulatedApiServer
 from suites import load_suites
 from svcdoctor.capture import without_secrets
 from svcdoctor.demo import recorded_demo
-from svcdoctor.diagnose import Scope, diagnose, diagnose_recorded
+from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
 from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.labels import parse
 from svcdoctor.moments import Watched

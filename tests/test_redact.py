@@ -14,7 +14,7 @@ import pytest
 from simulate import simulate
 from suites import SuiteCase, load_suites
 from svcdoctor.capture import without_secrets
-from svcdoctor.diagnose import Scope, diagnose_recorded
+from svcdoctor.diagnosis import Scope, diagnose_recorded
 from svcdoctor.finding import Diagnosis, Status
 from svcdoctor.recording import recorded, unpacked
 from svcdoctor.redact import Redactor

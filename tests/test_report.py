@@ -20,7 +20,7 @@ import svcdoctor.report.text as report_text
 import svcdoctor.report.yaml as report_yaml
 from simulate import simulate
 from suites import SuiteCase, load_suites
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Gap, Status
 from svcdoctor.objects import RESOURCES
 from svcdoctor.report import FORMATS, rendered

@@ -27,7 +27,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 from simulate import simulate
 from suites import SuiteCase
 from svcdoctor.demo import recorded_world
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Role, Status
 from svcdoctor.report import FORMATS, rendered
 from svcdoctor.report.entries import entries

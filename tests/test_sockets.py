@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from simulate import simulate
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.objects import Pod
 from svcdoctor.socketlook import look_at_sockets
 from svcdoctor.sockets import Listener, listeners_in

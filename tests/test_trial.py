@@ -10,7 +10,7 @@ import yaml
 
 from simulate import simulate
 from suites import SuiteCase, load_suites
-from svcdoctor.diagnose import Scope, diagnose, diagnose_service
+from svcdoctor.diagnosis import Scope, diagnose, diagnose_service
 from svcdoctor.finding import Finding, Remedy, Role, ServiceDiagnosis
 from svcdoctor.kubectl import changes
 from svcdoctor.objects import Service

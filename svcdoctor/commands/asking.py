@@ -10,7 +10,7 @@ from svcdoctor.commands.words import pod_named, requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.collect import Options
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.kube import Cluster
 
 
@@ -47,7 +47,7 @@ class Asked(NamedTuple):
 def asked(flags: Flags, connection: dict[str, Any]) -> Asked:
     """The cluster, connected, and what to read of it. Raises KubeError."""
     from svcdoctor.collect import Options
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.kube import Cluster, ConnectOptions
     from svcdoctor.world import EVERYWHERE
 

@@ -34,7 +34,7 @@ def demo(
       svcdoctor demo -o json
     """
     from svcdoctor.demo import recorded_demo
-    from svcdoctor.diagnose import Scope, diagnose_recorded
+    from svcdoctor.diagnosis import Scope, diagnose_recorded
 
     chosen = click.get_current_context().get_parameter_source("output")
     if is_interactive() and chosen is click.core.ParameterSource.DEFAULT:

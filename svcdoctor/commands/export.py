@@ -90,7 +90,7 @@ def export(
     # The first process of a container is not ended by a signal that it does not handle.
     signal.signal(signal.SIGTERM, _end)
 
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.eventwriter import EventWriter
     from svcdoctor.exporter import Exporter
     from svcdoctor.kube import Cluster, ConnectOptions

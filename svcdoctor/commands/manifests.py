@@ -11,7 +11,7 @@ from svcdoctor.commands.asking import Flags
 from svcdoctor.commands.words import nearest, requirements, service_names
 
 if TYPE_CHECKING:
-    from svcdoctor.diagnose import Outcome, Scope
+    from svcdoctor.diagnosis import Outcome, Scope
     from svcdoctor.finding import Diagnosis
     from svcdoctor.manifests import Manifest
     from svcdoctor.world import World
@@ -65,7 +65,7 @@ def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: 
     """What the manifests show by themselves. No kubeconfig is read."""
     from datetime import UTC, datetime
 
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.rehearsal import alone
 
     manifests = files.read(flags.namespace or "default")

@@ -13,7 +13,7 @@ from svcdoctor.commands.terminal import has_unicode
 from svcdoctor.commands.words import requirements, service_names
 
 if TYPE_CHECKING:
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.finding import Diagnosis
     from svcdoctor.recording import Recorded
     from svcdoctor.world import World
@@ -26,7 +26,7 @@ OF_A_CLUSTER = (
 
 def diagnosis_of(path: str, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Diagnosis:
     """The report over the first moment of a recording: about what was asked then, or what the flags ask."""
-    from svcdoctor.diagnose import diagnose_recorded
+    from svcdoctor.diagnosis import diagnose_recorded
 
     refuse_flags_of_a_cluster()
     recorded = recording_in(path)
@@ -76,7 +76,7 @@ def refuse_flags_of_a_cluster() -> None:
 
 
 def _scope(flags: Flags, recorded: Scope, world: World) -> Scope:
-    from svcdoctor.diagnose import Scope
+    from svcdoctor.diagnosis import Scope
     from svcdoctor.world import EVERYWHERE
 
     names = service_names(flags.names)

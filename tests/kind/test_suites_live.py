@@ -16,7 +16,7 @@ from batch import Batch, Outcome, batches, namespace_names
 from cluster import Cluster
 from simulate import simulate
 from suites import SuiteCase, load_suites
-from svcdoctor.diagnose import Scope, diagnose
+from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Role
 
 SUITES = load_suites(Path(__file__).parents[1] / "checks")
