@@ -22,6 +22,13 @@ def main() -> None:
             cli.main()
 
 
+def complete_for_kubectl() -> None:
+    """The entry point of `kubectl_complete-svcdoctor`, which kubectl runs when tab is pressed."""
+    from svcdoctor.commands.completion import answer_kubectl
+
+    answer_kubectl()
+
+
 def _is_kubectl_plugin() -> bool:
     return "kubectl-" in sys.argv[0]
 

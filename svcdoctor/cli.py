@@ -19,6 +19,7 @@ from svcdoctor.commands.result import forget_stdout
 from svcdoctor.commands.terminal import is_interactive
 from svcdoctor.commands.words import nearest
 
+COMPLETE = "_SVCDOCTOR_COMPLETE"
 COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema")
 
 
@@ -93,9 +94,14 @@ def cli() -> None:
 def main() -> NoReturn:
     """The entry point of `svcdoctor`, `kubectl svcdoctor` and `python -m svcdoctor`."""
     program = os.path.basename(sys.argv[0])
-    name = "kubectl svcdoctor" if program.startswith("kubectl-") else "svcdoctor"
+    # krew installs it as kubectl-service_doctor, which is typed with a dash.
+    name = f"kubectl {program[8:].replace('_', '-')}" if program.startswith("kubectl-") else "svcdoctor"
+    if COMPLETE in os.environ:
+        from svcdoctor.commands.completion import prepare
+
+        prepare()
     try:
-        cli.main(prog_name=name, standalone_mode=False, complete_var="_SVCDOCTOR_COMPLETE")
+        cli.main(prog_name=name, standalone_mode=False, complete_var=COMPLETE)
     except click.UsageError as error:
         error.show()
         raise SystemExit(Exit.USAGE) from None

@@ -349,8 +349,7 @@ def test_what_needs_no_cluster_loads_no_client_and_no_screen(arguments: list[str
 
 
 def test_completion_loads_no_client_and_no_screen() -> None:
-    words = {"COMP_WORDS": "svcdoctor explain ", "COMP_CWORD": "2"}
-    assert not loaded(_SVCDOCTOR_COMPLETE="bash_complete", **words) & (CLIENTS | SCREENS)
+    assert not loaded(_SVCDOCTOR_COMPLETE="bash_complete", COMP_LINE="svcdoctor explain ") & (CLIENTS | SCREENS)
 
 
 def test_version_loads_not_even_click() -> None:

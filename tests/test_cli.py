@@ -721,27 +721,3 @@ def test_the_help_that_is_printed_at_once_is_the_one_of_the_commands(doctor: Doc
     ]
     done = subprocess.run(command, env=doctor.environment, capture_output=True, check=True, text=True)
     assert doctor("-h").stdout == done.stdout
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_prints_the_script_that_click_would(doctor: Doctor, shell: str) -> None:
-    done = doctor("completion", shell)
-    assert "_SVCDOCTOR_COMPLETE" in done.stdout
-    assert done.stdout == doctor(_SVCDOCTOR_COMPLETE=f"{shell}_source").stdout
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("svcdoctor ", {"capture", "completion", "demo", "diagnose", "explain", "export", "rbac", "schema"}),
-        ("svcdoctor exp", {"explain", "export"}),
-        ("svcdoctor explain slice-no-r", {"slice-no-ready"}),
-        (f"svcdoctor diagnose --skip {FAULT},slice-no-r", {f"{FAULT},slice-no-ready"}),
-        ("svcdoctor -o j", {"json", "jsonl", "junit"}),
-        ("svcdoctor demo -o json -o ma", {"markdown"}),
-    ],
-)
-def test_completion_of_a_line(doctor: Doctor, line: str, expected: set[str]) -> None:
-    words = {"COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
-    done = doctor(_SVCDOCTOR_COMPLETE="bash_complete", **words)
-    assert {row.partition(",")[2] for row in done.stdout.splitlines()} == expected

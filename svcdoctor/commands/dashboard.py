@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from svcdoctor.commands import livenames
 from svcdoctor.commands.diagnose import diagnose
 from svcdoctor.commands.flags import CONNECTION, REPLAY, SCREEN, options
 from svcdoctor.commands.replay import recording_in, refuse_flags_of_a_cluster, show
@@ -15,9 +16,21 @@ from svcdoctor.commands.terminal import has_unicode, is_interactive
 
 
 @click.command(hidden=True)
-@click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace; default is the context's own")
+@click.option(
+    "-n",
+    "--namespace",
+    metavar="NAMESPACE",
+    shell_complete=livenames.namespaces,
+    help="The namespace; default is the context's own",
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace")
-@click.option("--from", "client", metavar="POD", help="Look names up from this Pod, POD or NAMESPACE/POD")
+@click.option(
+    "--from",
+    "client",
+    metavar="POD",
+    shell_complete=livenames.pods,
+    help="Look names up from this Pod, POD or NAMESPACE/POD",
+)
 @click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward")
 @options(REPLAY)
 @options(SCREEN)

@@ -7,12 +7,13 @@ from typing import Any
 
 import click
 
+from svcdoctor.commands import livenames
 from svcdoctor.commands.outputs import OutputType, at_most_one_on_stdout
 from svcdoctor.commands.words import Codes, Seconds
 
 CONNECTION = (
-    click.option("--kubeconfig", metavar="FILE", help="Path to the kubeconfig file"),
-    click.option("--context", metavar="NAME", help="The kubeconfig context to use"),
+    click.option("--kubeconfig", metavar="FILE", shell_complete=livenames.files, help="Path to the kubeconfig file"),
+    click.option("--context", metavar="NAME", shell_complete=livenames.contexts, help="The kubeconfig context to use"),
     click.option("--cluster", metavar="NAME", help="The kubeconfig cluster to use"),
     click.option("--user", metavar="NAME", help="The kubeconfig user to use"),
     click.option("--as", "as_user", metavar="USER", help="User name to impersonate"),
@@ -28,17 +29,36 @@ CONNECTION = (
     ),
 )
 SCOPE = (
-    click.argument("names", nargs=-1, metavar="[NAME | svc/NAME]..."),
-    click.option("-n", "--namespace", metavar="NAMESPACE", help="The namespace; default is the context's own"),
+    click.argument("names", nargs=-1, metavar="[NAME | svc/NAME]...", shell_complete=livenames.services),
+    click.option(
+        "-n",
+        "--namespace",
+        metavar="NAMESPACE",
+        shell_complete=livenames.namespaces,
+        help="The namespace; default is the context's own",
+    ),
     click.option("-A", "--all-namespaces", is_flag=True, help="Every namespace"),
     click.option("-l", "--selector", metavar="LABELS", help="Services with these labels, such as app=cart,tier=web"),
-    click.option("--from", "client", metavar="POD", help="Look names up from this Pod, POD or NAMESPACE/POD"),
+    click.option(
+        "--from",
+        "client",
+        metavar="POD",
+        shell_complete=livenames.pods,
+        help="Look names up from this Pod, POD or NAMESPACE/POD",
+    ),
     click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward"),
     click.option(
         "--deadline", type=Seconds(), default=120.0, metavar="DURATION", help="Time for the whole run (default 2m)"
     ),
 )
-REPLAY = (click.option("--replay", metavar="FILE", help="Look at a recording instead of a cluster; - is stdin"),)
+REPLAY = (
+    click.option(
+        "--replay",
+        metavar="FILE",
+        shell_complete=livenames.files,
+        help="Look at a recording instead of a cluster; - is stdin",
+    ),
+)
 SCREEN = (
     click.option("--no-color", is_flag=True, help="No colours; also with NO_COLOR set"),
     click.option("--ascii", "ascii_only", is_flag=True, help="No character outside ASCII"),

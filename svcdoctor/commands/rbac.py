@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import click
 
+from svcdoctor.commands import livenames
+
 
 @click.command()
-@click.option("-n", "--namespace", metavar="NAMESPACE", help="Rights for this namespace alone")
+@click.option(
+    "-n",
+    "--namespace",
+    metavar="NAMESPACE",
+    shell_complete=livenames.namespaces,
+    help="Rights for this namespace alone",
+)
 @click.option("-A", "--all-namespaces", is_flag=True, help="Rights for every namespace (default)")
 @click.option("--no-probe", is_flag=True, help="Without the rights that lookups inside Pods need")
 def rbac(namespace: str | None, all_namespaces: bool, no_probe: bool) -> None:
