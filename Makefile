@@ -4,6 +4,8 @@
 # make format  let ruff rewrite the sources
 # make record-demo   record svcdoctor/demo.jsonl.xz from the current kind cluster; needs kubectl
 # make screenshot    draw docs/dashboard.svg, the dashboard on that recording
+# make zipapp        build dist/svcdoctor-*.pyz, all in one file, for this platform and this Python
+# make krew URL=...  make dist/service-doctor.yaml and its archives, of the zipapps in dist/
 # make clean   remove .venv and the caches
 #
 # Each works alone on a machine with only make and Python 3.11 or newer.
@@ -15,7 +17,7 @@ BIN = $(VENV)/bin
 PROJECT = pyproject.toml svcdoctor/__init__.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test lint format record-demo screenshot clean
+.PHONY: demo test lint format record-demo screenshot zipapp krew clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo --fail-on never
@@ -37,6 +39,12 @@ record-demo: $(VENV)/.installed
 
 screenshot: $(VENV)/.installed
 	$(BIN)/python docs/screenshot.py
+
+zipapp: $(VENV)/.installed-dev
+	$(BIN)/python contrib/build_zipapp.py
+
+krew: $(VENV)/.installed-dev
+	$(BIN)/python contrib/build_krew.py '$(URL)'
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
