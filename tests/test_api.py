@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,18 +29,9 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulate
         yield server
 
 
-def example(document: str) -> str:
-    """The first program of a text, indented or fenced."""
-    found = re.search(r"(?:^ {4}|\A)(from svcdoctor import .*\n(?:(?: {4}.*)?\n)*)", document, re.MULTILINE)
-    fenced = re.search(r"```python\n(.*?)```", document, re.DOTALL)
-    chosen = fenced or found
-    assert chosen
-    return re.sub(r"^ {4}", "", chosen[1], flags=re.MULTILINE) if chosen is found else chosen[1]
-
-
 DOCUMENTED = {
-    "module": example(svcdoctor.api.__doc__ or ""),
-    "page": example((ROOT / "docs/api.md").read_text(encoding="utf-8")),
+    "module": textwrap.dedent("".join(re.findall(r"^(?: {4}.*)?\n", svcdoctor.api.__doc__ or "", re.MULTILINE))),
+    "page": re.findall(r"```python\n(.*?)```", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.DOTALL)[0],
 }
 
 

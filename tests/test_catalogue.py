@@ -1,4 +1,4 @@
-"""Every code of the fault catalogue is found by a check, or the README says why objects cannot show it."""
+"""Every code of the fault catalogue is found by a check, or docs/codes.md says why objects cannot show it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CATALOGUE = {
 
 
 def not_shown() -> dict[str, str]:
-    """The README's table of codes that no check has, with the reason."""
-    readme = (HERE.parent / "README.md").read_text(encoding="utf-8")
-    region = re.search(r"<!-- not shown -->\n(.*?)<!-- /not shown -->", readme, re.DOTALL)
+    """The table of codes that no check has, with the reason."""
+    page = (HERE.parent / "docs/codes.md").read_text(encoding="utf-8")
+    region = re.search(r"<!-- not shown -->\n(.*?)<!-- /not shown -->", page, re.DOTALL)
     assert region
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", region[1], re.MULTILINE)
     assert len(rows) == len(dict(rows))

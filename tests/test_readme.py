@@ -1,10 +1,11 @@
-"""The README says what is: its screen and its codes are generated, and its commands run."""
+"""The README and its fellows say what is: screens and codes are generated, and commands run."""
 
 from __future__ import annotations
 
 import os
 import re
 import shlex
+import subprocess
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from svcdoctor.catalogue import pages, title
+from svcdoctor.cli import COMMANDS as ALL_COMMANDS
 from svcdoctor.cli import cli
 from svcdoctor.demo import recorded_world
 from svcdoctor.diagnosis import OWN_LIMITS, Scope, diagnose
@@ -55,8 +57,29 @@ def test_the_picture_is_the_dashboard_on_the_demo() -> None:
 
 
 def test_the_codes_are_those_of_the_checks() -> None:
-    rows = [f"| `{code}` | {page.step or 'any'} | {title(code)} |\n" for code, page in pages().items()]
+    rows = [
+        f"| [`{code}`](codes/{page.step or 'any'}.md#{code}) | {page.step or 'any'} | {title(code)} |\n"
+        for code, page in pages().items()
+    ]
     check_region("codes", "| code | step | what is wrong |\n|---|---|---|\n" + "".join(rows), CODES_PAGE)
+
+
+ABOUT = "Generated from the docstrings of svcdoctor/checks, as `svcdoctor explain` prints them."
+
+
+def test_each_step_has_a_page_with_its_codes() -> None:
+    by_step: dict[str, list[str]] = {}
+    for code, page in pages().items():
+        question = f"{page.question}\n\n" if page.question else ""
+        by_step.setdefault(page.step or "any", []).append(f"## {code}\n\n{question}```text\n{page.text}\n```\n")
+    directory = CODES_PAGE.parent / "codes"
+    for step, parts in by_step.items():
+        wanted = "\n".join([f"# Codes of the step {step}\n\n{ABOUT}\n", *parts])
+        if UPDATE:
+            directory.mkdir(exist_ok=True)
+            (directory / f"{step}.md").write_text(wanted, encoding="utf-8")
+        assert (directory / f"{step}.md").read_text(encoding="utf-8") == wanted
+    assert {path.stem for path in directory.iterdir()} == set(by_step)
 
 
 def test_the_codes_are_counted() -> None:
@@ -68,12 +91,29 @@ def test_the_codes_are_counted() -> None:
     check_region("counts", "| step | codes | such as |\n|---|---|---|\n" + "".join(rows))
 
 
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+# --- commands ----------------------------------------------------------------------------------------------------
+
+DOCUMENTS = [README, README.parent / "CONTRIBUTING.md", *sorted(CODES_PAGE.parent.glob("*.md"))]
+LINES = {
+    line.split(" #")[0].strip()
+    for document in DOCUMENTS
+    for block in re.findall(r"```sh\n(.*?)```", document.read_text(encoding="utf-8"), re.DOTALL)
     for line in block.splitlines()
-    if line.startswith("svcdoctor")
-]
+}
+OURS = re.compile(r"(?:source <\()?(?:kubectl )?svcdoctor\b(?P<words>[^|>)]*)(?:\)|> \S+|\| kubectl apply -f -)?")
+COMMANDS = sorted(f"svcdoctor{match['words'].rstrip()}" for line in LINES if (match := OURS.fullmatch(line)))
+TARGETS = sorted(line for line in LINES if line.startswith("make "))
+# Run where it costs less: the first by test_packaging.py (as pip installs it), the others by whoever runs tests.
+ELSEWHERE = {
+    "pipx install .",
+    ".venv/bin/python -m pytest tests/kind --kind-cluster NAME",
+    "SVCDOCTOR_UPDATE=1 .venv/bin/python -m pytest tests/test_checks.py tests/test_readme.py",
+}
+
+
+def test_every_line_to_type_is_one_that_a_test_runs() -> None:
+    others = {line for line in LINES if not OURS.fullmatch(line) and line not in TARGETS}
+    assert others == ELSEWHERE
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -90,6 +130,47 @@ def test_every_command_is_understood(command: str, tmp_path: Path) -> None:
         assert result.exit_code == 2 and "cannot be read: No such file" in result.output
     else:
         assert type(result.exception).__name__ == "ConfigError", result.output
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_exists(target: str) -> None:
+    done = subprocess.run([*shlex.split(target), "--dry-run"], cwd=README.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"# {shlex.join(shlex.split(target)[:2])} " in (README.parent / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("name", ALL_COMMANDS)
+def test_help_shows_examples_first(name: str) -> None:
+    text = CliRunner().invoke(cli, [name, "--help"]).output
+    assert text.find("Examples:\n    svcdoctor") > 0 or text.find("Examples:\n    source <(svcdoctor") > 0
+    assert text.find("Examples:") < text.find("Options:")
+
+
+# --- what the documents point to ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document: Path) -> None:
+    content = document.read_text(encoding="utf-8")
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#]+)(#[^)]+)?\)", content):
+        target = document.parent / link
+        assert target.exists(), link
+        assert not anchor or f"\n## {anchor[1:]}\n" in target.read_text(encoding="utf-8"), link + anchor
+
+
+def test_files_that_are_named_exist() -> None:
+    content = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:svcdoctor|tests|docs)/[\w/.]*)`", content))
+    assert "svcdoctor/case.py" in named
+    assert not [name for name in named if not (README.parent / name).exists()]
+
+
+def test_excerpts_stand_in_the_files_that_they_are_from() -> None:
+    content = (README.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    excerpts = re.findall(r"<!-- from (\S+) -->\n```\w+\n(.*?)```", content, re.DOTALL)
+    assert len(excerpts) == content.count("<!-- from ")
+    for path, excerpt in excerpts:
+        assert excerpt in (README.parent / path).read_text(encoding="utf-8")
 
 
 def test_every_code_of_the_tool_has_a_page() -> None:

@@ -45,7 +45,16 @@ def dashboard(
     ascii_only: bool,
     **connection: Any,
 ) -> None:
-    """The live tree of Services, endpoints and verdicts; where no terminal can show it, the report."""
+    """The live tree of Services, endpoints and verdicts; where no terminal can show it, the report.
+
+    \b
+    Examples:
+      svcdoctor dashboard
+      svcdoctor dashboard -A --no-probe
+      svcdoctor dashboard --replay world.json.zst
+
+    `svcdoctor` alone is the same.
+    """
     if replay and is_interactive():
         refuse_flags_of_a_cluster()
         show(recording_in(replay), "" if all_namespaces else namespace, no_color, ascii_only)
