@@ -127,7 +127,7 @@ MAY_IMPORT = {
     "cli": "commands __init__",
     "commands": "* (only inside functions)",
     "__init__": "api",
-    "__main__": "__init__ cli",
+    "__main__": "__init__ cli commands",
 }
 # What comes from elsewhere, and who alone may ask for it.
 THIRD_PARTY = {
