@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from svcdoctor import diagnose
+from svcdoctor import diagnosis
 
 WORD = re.compile(r"[A-Za-z]+")
 _ESCAPE = re.compile(r"\\[A-Za-z]|\(\?[a-zA-Z]*:")
@@ -43,7 +43,7 @@ def vocabulary() -> Vocabulary:
     sought: set[str] = set()
     patterns: set[str] = set()
     said: set[str] = set()
-    for module in _modules(diagnose):
+    for module in _modules(diagnosis):
         for value in _own(module):
             for text in _texts(value):
                 sought.update(_words(text))

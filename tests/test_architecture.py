@@ -106,7 +106,6 @@ MAY_IMPORT = {
     "eventwriter": "changes finding kube",
     "scrape": "",
     "report": "finding text report catalogue",
-    "diagnosis": f"__init__ {PURE} world case checks roles trial walk",
     "kubeconfig": "text",
     "podsocket": "text",
     "kube": "__init__ kubeconfig objects podsocket text",
