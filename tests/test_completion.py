@@ -53,10 +53,10 @@ def test_the_script_is_the_one_that_click_would_print(doctor: Doctor, shell: str
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("svcdoctor exp", {"explain"}),
+        ("svcdoctor exp", {"explain", "export"}),
         ("svcdoctor explain slice-no-r", {"slice-no-ready"}),
         (f"svcdoctor diagnose --skip {FAULT},slice-no-r", {f"{FAULT},slice-no-ready"}),
-        ("svcdoctor -o j", {"json"}),
+        ("svcdoctor -o j", {"json", "jsonl", "junit"}),
         ("svcdoctor diagnose --kubeconfig /etc/ku", {"/etc/ku"}),
     ],
 )

@@ -118,6 +118,19 @@ def test_dns_is_asked_at_coredns_where_no_pod_has_a_shell(healthy_cluster: Clust
         assert dns["status"] == "pass" and "CoreDNS" in dns["message"]
 
 
+def test_nobody_hands_out_addresses_of_load_balancers(healthy_cluster: Cluster) -> None:
+    with shop(healthy_cluster, "f-no-provider") as namespace:
+        patch = '{"spec":{"type":"LoadBalancer"}}'
+        healthy_cluster.kubectl("-n", namespace, "patch", "service", "web", "-p", patch)
+        report = until(
+            healthy_cluster,
+            lambda _, found: service(found, namespace, "web")["cause"] == "lb-no-provider",
+            "-n",
+            namespace,
+        )
+        assert service(report, namespace, "web")["status"] == "warn"
+
+
 def test_coredns_scaled_to_zero(healthy_cluster: Cluster) -> None:
     kubectl = healthy_cluster.kubectl
     with shop(healthy_cluster, "f-coredns-down") as namespace:
