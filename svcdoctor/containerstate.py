@@ -365,7 +365,11 @@ def probe_words(probe: Probe) -> str:
 
 def _answer(message: str) -> str:
     """What a probe was told, from its Unhealthy event: `-> 404`, `-> connection refused`, `-> not connected`."""
+    message = message.removeprefix("(combined from similar events): ")
     words = " ".join(re.sub(r"^\w+ probe (failed|errored)[^:]*: ?", "", message).split())
+    # runc and crun say so at the end of a long line.
+    if program := re.search(r'exec: "([^"]+)": (?:executable file not found|stat [^:]+: no such file)', words):
+        return f"-> there is no {program[1]} in the container"
     if status := re.search(r"statuscode: (\d+)", words):
         return f"-> {status[1]}"
     return f"-> {next((meaning for sign, meaning in _ANSWERS if sign in words), shorten(words, 80) or 'failure')}"

@@ -151,6 +151,7 @@ THIRD_PARTY = {
         "vocabulary",
         "moments",
         "case",
+        "checks",
         "adminpolicy",
         "gatewayroute",
         "diagnosis",
