@@ -404,7 +404,8 @@ def _with_remedies_tried(
         wants.update(missing)
         return None if missing else then
 
-    trial = tried(case.world, case.service, cause, judge)
+    explained = {finding.code for finding in findings if finding.because == cause.code}
+    trial = tried(case.world, case.service, cause, explained, judge)
     told = [trial.finding if finding is cause else finding for finding in findings]
     exposed = trial.exposed
     if exposed is None or exposed.code in {finding.code for finding in findings}:

@@ -6,7 +6,7 @@ is judged again. Where the answer depends on what no object tells (whether anoth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
@@ -44,14 +44,19 @@ class Trial(NamedTuple):
 
 
 def tried(
-    world: World, service: Service, finding: Finding, judge: Callable[[World, Service], ServiceDiagnosis | None]
+    world: World,
+    service: Service,
+    finding: Finding,
+    explained: Collection[str | None],
+    judge: Callable[[World, Service], ServiceDiagnosis | None],
 ) -> Trial:
-    """`judge` gives the verdict on a Service in another World, or None where it has not all that it takes."""
+    """`explained` are the codes of what the finding is the reason of: whether these go with it shows only in the
+    cluster. `judge` gives the verdict on a Service in another World, or None where it has not all that it takes."""
     remedies: list[Remedy] = []
     exposed: Finding | None = None
     for place, remedy in enumerate(finding.remedies):
         then = afterwards(world, service, with_its_steps(finding.remedies[place:]), judge)
-        if then is None or any(other.code == finding.code and other.is_fault for other in then.findings):
+        if then is None or then.cause in explained or _still_holds(finding, then):
             remedies.append(remedy)
             continue
         outcome = then.cause or ("unknown" if then.status is Status.UNKNOWN else "pass")
@@ -59,6 +64,10 @@ def tried(
         if remedy is finding.remedies[0]:
             exposed = next(filter(_is_certain, then.findings), None)
     return Trial(replace(finding, remedies=tuple(remedies)), exposed)
+
+
+def _still_holds(finding: Finding, then: ServiceDiagnosis) -> bool:
+    return any(other.code == finding.code and other.is_fault for other in then.findings)
 
 
 def _is_certain(finding: Finding) -> bool:
