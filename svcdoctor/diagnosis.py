@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import partial
-from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -78,6 +77,10 @@ CORE = (
 )
 MOST_EVIDENCE = 12  # of one finding about many callers
 RFC_3339 = "%Y-%m-%dT%H:%M:%SZ"
+CHECKS_ABOUT: dict[str, tuple[tuple[Callable[[Any], Iterator[Finding]], Check], ...]] = {
+    about: tuple((module.run, module.CHECK) for module in ALL if about in module.CHECK.about.split())
+    for about in ("service", "client", "entry", "cluster")
+}
 Caller = Template | Entry
 T = TypeVar("T")
 
@@ -266,36 +269,39 @@ def _no_such_service(namespace: str, name: str, here: list[str], visible: list[S
 def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Finding]:
     """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
     findings: list[Finding] = []
-    for module in ALL:
-        check: Check = module.CHECK
-        if about not in check.about.split():
+    for run, check in CHECKS_ABOUT[about]:
+        said: list[Finding] = []
+        try:
+            for finding in run(case):
+                said.append(finding)
+        except NotRead as missing:
+            if missing.gap:
+                said.append(could_not_read(case.subject, missing.gap))
+            else:
+                wants.update(missing.wants)
+                case.waits.add(check.step)
+        if not said:
             continue
-        said = [replace(finding, step=check.step) for finding in _run(module, case, wants) if scope.allows(finding)]
+        said = [replace(finding, step=check.step) for finding in said if not finding.code or scope.allows(finding)]
         if scope.given:
             said = [in_manifests(finding) for finding in said]
         if about == "service":
             said = on_whole_lists(case, check.reads, said)
         findings += map(_printable, said)
-    seen: set[tuple[Step, str | None, str]] = set()
+    return _without_repeated_unknowns(findings)
+
+
+def _without_repeated_unknowns(findings: list[Finding]) -> list[Finding]:
+    """Several checks that may not see the same thing say so once."""
     kept: list[Finding] = []
-    for finding in findings:
-        key = (finding.step, finding.code, finding.message)
-        if finding.status is Status.UNKNOWN and key in seen:
-            continue
-        seen.add(key)
-        kept.append(finding)
+    for index, finding in enumerate(findings):
+        if finding.status is not Status.UNKNOWN or not any(_says_as_much(one, finding) for one in findings[:index]):
+            kept.append(finding)
     return kept
 
 
-def _run(module: ModuleType, case: Any, wants: set[Want]) -> Iterator[Finding]:
-    try:
-        yield from module.run(case)
-    except NotRead as missing:
-        if missing.gap:
-            yield could_not_read(case.subject, missing.gap)
-        else:
-            wants.update(missing.wants)
-            case.waits.add(module.CHECK.step)
+def _says_as_much(one: Finding, other: Finding) -> bool:
+    return (one.step, one.code, one.message) == (other.step, other.code, other.message)
 
 
 def could_not_read(subject: Subject, gap: Gap) -> Finding:
@@ -320,6 +326,17 @@ def _refusal(gap: Gap) -> str:
 
 def _printable(finding: Finding) -> Finding:
     """The gate: nothing that came out of a cluster leaves the core with a character that a terminal would obey."""
+    texts = [finding.message]
+    for item in finding.evidence:
+        texts += (item.label, item.value, item.source)
+    for remedy in finding.remedies:
+        texts += (remedy.do, remedy.command)
+    if finding.subject:
+        texts += (finding.subject.namespace, finding.subject.name)
+    return finding if "".join(texts).isprintable() else _escaped(finding)
+
+
+def _escaped(finding: Finding) -> Finding:
     evidence = tuple(
         Evidence(printable(item.label), printable(item.value), printable(item.source)) for item in finding.evidence
     )

@@ -26,7 +26,10 @@ WORST_FIRST = (Status.FAIL, Status.WARN, Status.UNKNOWN, Status.PASS, Status.NOT
 
 
 def worst(statuses: list[Status]) -> Status:
-    return next((status for status in WORST_FIRST if status in statuses), Status.SKIP)
+    for status in WORST_FIRST:
+        if status in statuses:
+            return status
+    return Status.SKIP
 
 
 class Step(StrEnum):

@@ -19,6 +19,8 @@ CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.
 def on_whole_lists(case: Case, reads: Collection[str], findings: list[Finding]) -> list[Finding]:
     """What a check that reads these kinds has found, without the faults that an object might disprove which could not
     be decoded."""
+    if not case.world.unreadable:
+        return findings
     odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in reads]
     if not odd:
         return findings
@@ -54,8 +56,9 @@ def settled(case: Case, findings: list[Finding]) -> list[Finding]:
 def _without_early_symptoms(findings: list[Finding]) -> list[Finding]:
     """A symptom that only settling Pods explain is not a fault yet."""
     settling = [finding for finding in findings if finding.code == "unknown-settling" and finding.step in WALK[:3]]
-    explained = any(finding.is_fault and not is_symptom(finding) and _reaches_pods(finding) for finding in findings)
-    if not settling or explained:
+    if not settling:
+        return findings
+    if any(finding.is_fault and not is_symptom(finding) and _reaches_pods(finding) for finding in findings):
         return findings
     return [
         replace(finding, status=Status.UNKNOWN, code="unknown-settling", remedies=())
@@ -81,7 +84,7 @@ def ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding
 
     `broken` are the codes of shared parts that failed: what they explain is theirs, not the Service's.
     """
-    faults = [finding for finding in findings if finding.is_fault and finding.code]
+    faults = [finding for finding in findings if finding.code and finding.is_fault]
     codes = {finding.code for finding in faults}
     explained = codes | set(broken)
     own = [finding for finding in faults if finding.because not in explained]
@@ -93,21 +96,23 @@ def ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding
             ordered.append(replace(finding, role=Role.CAUSE, because=None))
         elif finding.because in explained:
             ordered.append(replace(finding, role=Role.CONSEQUENCE))
-        elif not finding.is_fault or not finding.code:
-            ordered.append(replace(finding, because=None))
+        elif not finding.code or not finding.is_fault:
+            ordered.append(replace(finding, because=None) if finding.because else finding)
         elif cause and is_symptom(finding) and code_of(cause).stage <= code_of(finding).stage:
             ordered.append(replace(finding, role=Role.CONSEQUENCE, because=cause.code))
         else:
             ordered.append(replace(finding, role=Role.ALSO, because=None))
-    places = [Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None]
-    return sorted(
-        ordered,
-        key=lambda finding: (
-            places.index(finding.role),
-            _precedence(finding) if finding.is_fault else (9, 0),
-            list(Step).index(finding.step),
-        ),
-    )
+    return sorted(ordered, key=_place)
+
+
+_ROLES = (Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None)
+_STEPS = tuple(Step)
+
+
+def _place(finding: Finding) -> tuple[int, tuple[int, int], int]:
+    """Where it stands in the report of its Service."""
+    severity = _precedence(finding) if finding.code and finding.is_fault else (9, 0)
+    return _ROLES.index(finding.role), severity, _STEPS.index(finding.step)
 
 
 def code_of(finding: Finding) -> Code:

@@ -11,11 +11,16 @@ from svcdoctor.roles import is_symptom
 from svcdoctor.text import printable
 from svcdoctor.world import NotRead, Want
 
+_LATER = tuple(step for step in Step if step not in WALK)
+
 
 def steps_shown(findings: list[Finding], waits: Collection[Step]) -> list[Step]:
     """The walk, as far as nothing is left to read for it."""
-    later = [step for step in Step if step not in WALK and any(finding.step is step for finding in findings)]
+    said = [finding.step for finding in findings]
+    later = [step for step in _LATER if step in said]
     shown = [*WALK, *later]
+    if not waits:
+        return shown
     return shown[: next((index for index, step in enumerate(shown) if step in waits), len(shown))]
 
 
@@ -24,7 +29,7 @@ def step_result(case: Case, step: Step, findings: list[Finding], wants: set[Want
     status = worst([finding.status for finding in own])
     speaking = [finding for finding in own if finding.status is status]
     # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
-    symptom = next((finding for finding in speaking if is_symptom(finding)), None)
+    symptom = next((finding for finding in speaking if finding.code and is_symptom(finding)), None)
     speaker = symptom or (speaking[0] if speaking else None)
     return StepResult(step, status, speaker.message if speaker else "does not apply", _command(case, step, wants))
 
@@ -40,8 +45,7 @@ def _command(case: Case, step: Step, wants: set[Want]) -> str:
 
 def headline(findings: list[Finding], cause: Finding | None) -> str:
     """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good."""
-    faults = [finding for finding in findings if finding.is_fault]
-    symptom = next((finding for finding in faults if is_symptom(finding)), None)
+    symptom = next((finding for finding in findings if finding.code and finding.is_fault and is_symptom(finding)), None)
     speaker = symptom or cause or next((finding for finding in findings if finding.status is Status.UNKNOWN), None)
     if speaker:
         return speaker.message
@@ -64,8 +68,9 @@ def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iter
         return  # the endpoints step says so
     shown: set[str] = set()
     for view in views:
-        shown.add(view.pod)
-        finding = blamed.get(view.pod)
+        pod = view.pod
+        shown.add(pod)
+        finding = blamed.get(pod)
         good = view.ready and finding is None
         status = Status.PASS if good else finding.status if finding else Status.FAIL
         why = finding.message if finding else "" if view.ready else "terminating" if view.terminating else "not ready"
@@ -75,7 +80,7 @@ def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iter
                 port.port,
                 printable(port.name or ""),
                 printable(view.endpoint.node_name or ""),
-                printable(view.pod),
+                printable(pod),
                 view.ready,
                 view.serving,
                 view.terminating,
@@ -86,19 +91,20 @@ def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iter
         absent = [pod for pod in case.live_pods if pod.metadata.name not in shown]
     except NotRead:
         return
-    for pod in absent:
-        finding = blamed.get(pod.metadata.name)
+    for left_out in absent:
+        name = left_out.metadata.name
+        finding = blamed.get(name)
         why = finding.message if finding else "not in any EndpointSlice"
         status = finding.status if finding else Status.UNKNOWN
         yield EndpointRow(
-            printable(pod.status.pod_ip or ""),
+            printable(left_out.status.pod_ip or ""),
             None,
             "",
-            printable(pod.spec.node_name or ""),
-            printable(pod.metadata.name),
+            printable(left_out.spec.node_name or ""),
+            printable(name),
             False,
             False,
-            pod.metadata.deletion_timestamp is not None,
+            left_out.metadata.deletion_timestamp is not None,
             status,
             why,
         )
