@@ -158,12 +158,7 @@ class EndpointView(NamedTuple):
     ready: bool
     serving: bool
     terminating: bool
-
-    @property
-    def pod(self) -> str:
-        """The name of the Pod behind the address, "" for an address without one."""
-        reference = self.endpoint.target_ref
-        return reference.name if reference and reference.kind == "Pod" else ""
+    pod: str  # the name of the Pod behind the address, "" for an address without one
 
     @property
     def ports(self) -> list[EndpointPort]:
@@ -463,32 +458,17 @@ class Case(View):
         super().__init__(world, service.metadata.namespace)
         self.service = service
         self.name = service.metadata.name
-        self.spec = service.spec
+        self.spec = spec = service.spec
         self.subject = Subject("Service", self.namespace, self.name)
+        self.type = spec.type
+        self.selector: dict[str, str] = spec.selector or {}
+        self.ports: list[ServicePort] = spec.ports or []
+        self.is_headless = spec.cluster_ip == "None"
+        self.is_external_name = spec.type == "ExternalName"
 
     # --- the Service itself
 
-    @property
-    def type(self) -> str:
-        return self.spec.type
-
-    @property
-    def selector(self) -> dict[str, str]:
-        return self.spec.selector or {}
-
-    @property
-    def ports(self) -> list[ServicePort]:
-        return self.spec.ports or []
-
-    @property
-    def is_headless(self) -> bool:
-        return self.spec.cluster_ip == "None"
-
-    @property
-    def is_external_name(self) -> bool:
-        return self.spec.type == "ExternalName"
-
-    @property
+    @cached_property
     def cluster_ips(self) -> tuple[str, ...]:
         addresses = self.spec.cluster_ips or ([self.spec.cluster_ip] if self.spec.cluster_ip else [])
         return tuple(address for address in addresses if address and address != "None")
@@ -786,8 +766,10 @@ class Case(View):
                 ready = conditions.ready if conditions and conditions.ready is not None else True
                 serving = conditions.serving if conditions and conditions.serving is not None else ready
                 terminating = bool(conditions and conditions.terminating)
+                reference = endpoint.target_ref
+                pod = reference.name if reference and reference.kind == "Pod" else ""
                 for address in (endpoint.addresses or [])[:1]:
-                    views.append(EndpointView(address, endpoint, piece, ready, serving, terminating))
+                    views.append(EndpointView(address, endpoint, piece, ready, serving, terminating, pod))
         return views
 
     @cached_property

@@ -33,7 +33,10 @@ SERVICE_NAME = "kubernetes.io/service-name"
 
 
 def is_ready(pod: Pod) -> bool:
-    return any(condition.type == "Ready" and condition.status == "True" for condition in pod.status.conditions or ())
+    for condition in pod.status.conditions or ():  # noqa: SIM110 - asked of every Pod many times: any() takes twice as long
+        if condition.type == "Ready" and condition.status == "True":
+            return True
+    return False
 
 
 def stands_in_slices(pod: Pod) -> bool:
@@ -42,9 +45,8 @@ def stands_in_slices(pod: Pod) -> bool:
 
 
 def pod_addresses(pod: Pod) -> list[str]:
-    return [item.ip for item in pod.status.pod_ips or () if item.ip] or (
-        [pod.status.pod_ip] if pod.status.pod_ip else []
-    )
+    status = pod.status
+    return [item.ip for item in status.pod_ips or () if item.ip] or ([status.pod_ip] if status.pod_ip else [])
 
 
 def target_port(port: ServicePort, spec: PodSpec) -> int | None:

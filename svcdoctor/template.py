@@ -66,7 +66,9 @@ POD_INDEX = "apps.kubernetes.io/pod-index"
 
 def matches(selector: Mapping[str, str], labels: Mapping[str, str] | None) -> bool:
     """Whether a non-empty equality selector, as Services have it, selects these labels."""
-    return bool(selector) and all((labels or {}).get(key) == value for key, value in selector.items())
+    if not selector or not labels:
+        return False
+    return selector.items() <= labels.items()
 
 
 def top_owner(pod: Pod) -> tuple[str, str]:

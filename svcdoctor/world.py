@@ -80,7 +80,8 @@ class World:
         self._derived: dict[object, Any] = {}
         self._deadlines: dict[Question, datetime] = {}
         self._reads: Reads | None = None
-        self._asked_by: Reads | None = None  # of a fork: those who follow the World that it is a fork of
+        # Where questions are noted; of a fork, with those who follow the World that it is a fork of.
+        self._noting: Reads | None = None
 
     # --- filling it
 
@@ -193,7 +194,7 @@ class World:
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets, other._forked = self._sockets, self._forked or self
-        other._asked_by = self._reads or self._asked_by
+        other._noting = self._noting
         other._unsorted = set(self._unsorted)
         other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
         other._indexes = defaultdict(dict, {place: dict(indexes) for place, indexes in self._indexes.items()})
@@ -211,7 +212,8 @@ class World:
     # --- asking it
 
     def was_read(self, resource: str, namespace: str) -> bool:
-        self._note(("scope", resource))
+        if self._noting:
+            self._note(("scope", resource))
         return self._is_in_sight(resource, namespace)
 
     def _is_in_sight(self, resource: str, namespace: str) -> bool:
@@ -228,7 +230,10 @@ class World:
         return self.was_read(resource, namespace) or self._gap(resource, namespace) is not None
 
     def _must_be_read(self, resource: str, namespace: str) -> None:
-        if not self.was_read(resource, namespace):
+        if self._noting:
+            self._note(("scope", resource))
+        scopes = self._scopes[resource]
+        if EVERYWHERE not in scopes and namespace not in scopes:
             raise NotRead(resource, namespace, self._gap(resource, namespace))
 
     def _gap(self, resource: str, namespace: str) -> Gap | None:
@@ -241,8 +246,7 @@ class World:
         """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name and in its order."""
         self._must_be_read(resource, namespace)
         table = self._table(resource, namespace)
-        reads = self._reads or self._asked_by
-        return _Noted(table, reads, resource, namespace) if reads else table
+        return _Noted(table, self._noting, resource, namespace) if self._noting else table
 
     def listed_or_nothing(self, resource: str, namespace: str = EVERYWHERE) -> dict[str, Any]:
         """The same for who looks for an object that was named: a kind that was not read holds none."""
@@ -255,8 +259,9 @@ class World:
         if index not in indexes:
             indexes[index] = _Buckets(index, self._table(index.resource, namespace).values())
         buckets = indexes[index]
-        rarest = min(keys, key=buckets.size)
-        self._note(("found", index.name, namespace, rarest))
+        rarest = min(keys, key=buckets.size) if len(keys) > 1 else keys[0]
+        if self._noting:
+            self._note(("found", index.name, namespace, rarest))
         return buckets.get(rarest)
 
     def found_in_sight(self, index: Index, key: Hashable) -> list[Any]:
@@ -267,7 +272,8 @@ class World:
             indexes[index] = _Buckets(
                 index, (item for place in places for item in self._table(index.resource, place).values())
             )
-        self._note(("scope", index.resource), ("found", index.name, EVERYWHERE, key))
+        if self._noting:
+            self._note(("scope", index.resource), ("found", index.name, EVERYWHERE, key))
         return indexes[index].get(key)
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
@@ -323,10 +329,9 @@ class World:
     def lookups(self) -> Mapping[str, Lookups] | None:
         """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
         self._note(("scope", "lookups"))
-        reads = self._reads or self._asked_by
-        if self._lookups is None or reads is None:
+        if self._lookups is None or self._noting is None:
             return self._lookups
-        return _Noted(self._lookups, reads, "lookups", EVERYWHERE)
+        return _Noted(self._lookups, self._noting, "lookups", EVERYWHERE)
 
     @lookups.setter
     def lookups(self, said: Mapping[str, Lookups] | None) -> None:
@@ -393,11 +398,10 @@ class World:
     @property
     def clock(self) -> datetime:
         """`now` for whoever may not need it: only what is subtracted from it counts as asking for the time."""
-        reads = self._reads or self._asked_by
-        if reads is None:
+        if self._noting is None:
             return self._now
         clock = _Clock.combine(self._now.date(), self._now.timetz())
-        clock.reads = reads
+        clock.reads = self._noting
         return clock
 
     def wait_until(self, moment: datetime) -> None:
@@ -426,7 +430,7 @@ class World:
         if parsed is None:
             return False
         ends = parsed + timedelta(seconds=seconds)
-        if self._reads or self._asked_by:
+        if self._noting:
             question = ("younger", moment, seconds)
             self._note(question, ("clock",))
             if self._now < ends:
@@ -452,13 +456,13 @@ class World:
     def follow(self) -> Reads:
         """From now on note who asks what."""
         if self._reads is None:
-            self._reads = Reads()
+            self._reads = self._noting = Reads()
             self._derived.clear()
         return self._reads
 
     def _note(self, *questions: Question) -> None:
-        if reads := self._reads or self._asked_by:
-            reads.note(*questions)
+        if self._noting:
+            self._noting.note(*questions)
 
     def _changed(self, *questions: Question) -> None:
         if self._reads:
@@ -563,7 +567,10 @@ class _Buckets:
         return len(self._buckets.get(key, ()))
 
     def get(self, key: Hashable) -> list[Any]:
-        return [item for _, item in sorted(self._buckets.get(key, {}).items())]
+        found = self._buckets.get(key)
+        if not found:
+            return []
+        return [found[name] for name in sorted(found)] if len(found) > 1 else list(found.values())
 
 
 class _Noted(Mapping[str, Any]):
