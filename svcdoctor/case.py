@@ -45,7 +45,7 @@ from svcdoctor.objects import (
 )
 from svcdoctor.peers import Peer, is_awaited, peers_of
 from svcdoctor.podports import intercepts
-from svcdoctor.podstate import PodState, is_untroubled, judge
+from svcdoctor.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
 from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.serviceenv import EnvironmentFault, fault_of
 from svcdoctor.settings import Setting, configs_of
@@ -54,6 +54,7 @@ from svcdoctor.template import (
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
     Template,
+    TemplatesByLabel,
     former_owner,
     is_owned,
     is_scaled_on_demand,
@@ -222,6 +223,7 @@ class View:
         self.namespace = namespace
         self.touched: set[str] = set()
         self.waits: set[Step] = set()  # steps that a check could not finish, for want of objects
+        self._answers: dict[str, Any] = {}
 
     def listed(self, resource: str, namespace: str | None = None) -> Mapping[str, Any]:
         """A kind in this Case's namespace (or another), by name. Raises NotRead."""
@@ -255,6 +257,12 @@ class View:
         value, kinds = self.world.shared(key, noting)
         self.touched |= kinds
         return value
+
+    def once(self, question: str, answer: Callable[[], T]) -> T:
+        """The answer to a question that several checks ask of this Case, worked out for the first of them."""
+        if question not in self._answers:
+            self._answers[question] = answer()
+        return self._answers[question]  # type: ignore[no-any-return]
 
     def seconds_since(self, moment: str | None) -> float | None:
         return self.world.seconds_since(moment)
@@ -322,6 +330,11 @@ class View:
             )
 
         return self.shared(("templates", where), build)
+
+    def templates_selected_by(self, selector: Mapping[str, str]) -> list[Template]:
+        """Those of this Case's namespace whose Pods a selector finds."""
+        key = ("templates by label", self.namespace)
+        return self.shared(key, lambda: TemplatesByLabel(self.templates())).selected_by(selector)
 
     def pods_of(self, template: Template) -> list[Pod]:
         """The Pods that a workload of the namespace made, or the bare Pod itself, by name."""
@@ -531,7 +544,7 @@ class Case(View):
     @cached_property
     def workloads(self) -> list[Template]:
         """The workloads that made the expected Pods that live, by kind and name."""
-        owners = sorted({top_owner(pod) for pod in self.live_pods})
+        owners = sorted(self.pods_by_owner)
         tables = {kind: resource for resource, kind in TEMPLATE_KINDS.items() if resource in SERVING_RESOURCES}
         held = [(kind, self.listed(tables[kind]).get(name)) for kind, name in owners if kind in tables]
         return [template_of(kind, item) for kind, item in held if item is not None]
@@ -543,7 +556,7 @@ class Case(View):
         if not self.is_headless or self.spec.publish_not_ready_addresses:
             return []
         read = partial(self.config, self.namespace)
-        waiting = {top_owner(pod): self.pod_states[pod.metadata.name] for pod in reversed(self.live_pods)}
+        waiting = {owner: self.pod_states[pods[0].metadata.name] for owner, pods in self.pods_by_owner.items()}
         return [
             peer
             for template in self.workloads
@@ -563,9 +576,17 @@ class Case(View):
         return [pod for pod in self.pods if pod.status.phase not in ("Succeeded", "Failed")]
 
     @cached_property
+    def pods_by_owner(self) -> dict[tuple[str, str], list[Pod]]:
+        """The same by (kind, name) of their top-level owner."""
+        found: dict[tuple[str, str], list[Pod]] = {}
+        for pod in self.live_pods:
+            found.setdefault(top_owner(pod), []).append(pod)
+        return found
+
+    @cached_property
     def matching_templates(self) -> list[Template]:
         """Workloads (and bare Pods) whose Pods the selector would match."""
-        return [template for template in self.templates() if template.is_selected(self.selector)]
+        return self.templates_selected_by(self.selector)
 
     @cached_property
     def matching_cronjobs(self) -> list[CronJob]:
@@ -641,11 +662,7 @@ class Case(View):
             for other in services.values()
             if other.spec.selector and other.metadata.name != self.name and other.spec.type != "ExternalName"
         ]
-        return {
-            (template.kind, template.name)
-            for template in self.templates()
-            if any(template.is_selected(selector) for selector in selectors)
-        }
+        return {(template.kind, template.name) for each in selectors for template in self.templates_selected_by(each)}
 
     @cached_property
     def backing(self) -> list[Backend]:
@@ -656,12 +673,9 @@ class Case(View):
         if not self.selector:
             return []
         if self.live_pods:
-            owners: dict[tuple[str, str], list[Pod]] = defaultdict(list)
-            for pod in self.live_pods:
-                owners[top_owner(pod)].append(pod)
             return [
                 Backend(Subject(kind, self.namespace, name), pods[-1].metadata.labels or {}, pods[-1].spec, tuple(pods))
-                for (kind, name), pods in owners.items()
+                for (kind, name), pods in self.pods_by_owner.items()
             ]
         if self.matching_templates:
             return [Backend(template.subject, template.labels, template.spec) for template in self.matching_templates]
@@ -684,11 +698,13 @@ class Case(View):
 
     def pod_state(self, pod: Pod) -> PodState:
         """Why a Pod is or is not ready. Its own conditions speak also where events and nodes may not be read."""
-        nodes = self.or_without(self.nodes, {})
-        events = [] if is_untroubled(pod) else self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
-        return judge(
-            pod, events, nodes.get(pod.spec.node_name or ""), self.world.clock, self.serving_container(pod.spec)
-        )
+        node = self.or_without(self.nodes, {}).get(pod.spec.node_name or "")
+        events: list[Event] = []
+        if not is_untroubled(pod):
+            events = self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
+        elif is_plainly_ready(pod, node):
+            return READY
+        return judge(pod, events, node, self.world.clock, self.serving_container(pod.spec))
 
     def serving_container(self, spec: PodSpec) -> str:
         """The name of the container that declares a port of the Service; of the first one, where none does."""
@@ -779,9 +795,10 @@ class Case(View):
         for resource in TEMPLATE_KINDS:
             self.world.listed(resource, self.namespace)  # what may not be read here is not taken for nobody
         found: dict[tuple[str, str, str], Template] = {}
+        configs = self.world.found_in_sight(CONFIGS_MENTIONING, self.name)
         for resource, kind in TEMPLATE_KINDS.items():
             items = self.world.found_in_sight(MENTIONING[resource], self.name)
-            for config in self.world.found_in_sight(CONFIGS_MENTIONING, self.name):
+            for config in configs:
                 place, name = config.metadata.namespace, config.metadata.name
                 items += self.or_without(partial(self.world.found, CONFIGURED_BY[resource], place, name), [])
             for item in items:

@@ -188,6 +188,10 @@ def servers_of(case: Case) -> list[Server]:
 
 def is_hinted_at(case: Case) -> bool:
     """Whether anything in sight hints at a mesh: only then are Istio's objects worth asking for."""
+    return case.once("a mesh is hinted at", lambda: _is_hinted_at(case))
+
+
+def _is_hinted_at(case: Case) -> bool:
     if any(proxy_of(pod.spec)[0] for pod in case.or_without(lambda: case.live_pods, [])):
         return True
     case.touched.add("namespaces")

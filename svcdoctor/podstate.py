@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from svcdoctor.containerstate import (
     crashing,
@@ -24,11 +24,13 @@ from svcdoctor.podlook import STARTING_SECONDS, Look, PodState
 from svcdoctor.reconcile import is_ready, pod_addresses
 from svcdoctor.text import listing, parse_time, quoted_json, selector_text, shorten
 
-__all__ = ["PodState", "is_untroubled", "judge"]
+__all__ = ["READY", "PodState", "is_plainly_ready", "is_untroubled", "judge"]
 
 PULLING_SECONDS = 600.0  # the kubelet gives no sign while an image is on its way; a large one takes minutes
-LATE_SECONDS = 60.0
+LATE = timedelta(seconds=60)
 _OF_VOLUMES = re.compile("persistentvolumeclaim|volume node affinity|persistent volume", re.IGNORECASE)
+
+READY = PodState(True, Status.PASS, None, "ready")
 
 
 def judge(pod: Pod, events: Sequence[Event], node: Node | None, now: datetime, serving: str = "") -> PodState:
@@ -39,9 +41,7 @@ def judge(pod: Pod, events: Sequence[Event], node: Node | None, now: datetime, s
     if pod.status.phase in ("Succeeded", "Failed"):
         return _finished(look)
     if is_ready(pod):
-        return (
-            _node_lost(look) or flapping(look) or losing_readiness(look) or PodState(True, Status.PASS, None, "ready")
-        )
+        return _node_lost(look) or flapping(look) or losing_readiness(look) or READY
     state = next((state for question in _QUESTIONS if (state := question(look))), None) or _unexplained(look)
     if state.status is Status.FAIL and look.age < STARTING_SECONDS:
         return look.starts(state.message)
@@ -50,8 +50,23 @@ def judge(pod: Pod, events: Sequence[Event], node: Node | None, now: datetime, s
 
 def is_untroubled(pod: Pod) -> bool:
     """Whether the Pod's own status says that it is ready and stays so; then only its node can say otherwise."""
-    statuses = pod.status.container_statuses or ()
-    return is_ready(pod) and not any(status.restart_count for status in statuses) and not _became_ready_late(pod)
+    for status in pod.status.container_statuses or ():
+        if status.restart_count:
+            return False
+    return is_ready(pod) and not _became_ready_late(pod)
+
+
+def is_plainly_ready(pod: Pod, node: Node | None) -> bool:
+    """Whether judge() has nothing to look into where no event is told: no container has ended, and the node is well."""
+    if pod.metadata.deletion_timestamp or pod.status.phase in ("Succeeded", "Failed"):
+        return False
+    for status in pod.status.container_statuses or ():
+        if status.last_state and status.last_state.terminated:
+            return False
+    for condition in (node.status.conditions if node else None) or ():
+        if condition.type == "Ready" and condition.status != "True":
+            return False
+    return is_ready(pod)
 
 
 def _became_ready_late(pod: Pod) -> bool:
@@ -64,7 +79,7 @@ def _became_ready_late(pod: Pod) -> bool:
         for status in pod.status.container_statuses or ()
         if status.state and status.state.running and (started := parse_time(status.state.running.started_at))
     ]
-    return turned is not None and bool(starts) and (turned - max(starts)).total_seconds() > LATE_SECONDS
+    return turned is not None and bool(starts) and turned - max(starts) > LATE
 
 
 def _node_lost(look: Look) -> PodState | None:

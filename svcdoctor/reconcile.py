@@ -100,6 +100,24 @@ def desired_slices(service: Service, pods: Iterable[Pod]) -> list[EndpointSlice]
     return slices
 
 
+def ready_addresses(service: Service, pods: Iterable[Pod]) -> dict[str, set[tuple[str, str]]]:
+    """Of the same slices, by Pod, the addresses that requests are sent to, each with the uid of the Pod."""
+    if not service.spec.selector or service.spec.type == "ExternalName":
+        return {}
+    kinds = [family == "IPv6" for family in families(service)]
+    found: dict[str, set[tuple[str, str]]] = {}
+    for pod in pods:
+        is_sent_to = service.spec.publish_not_ready_addresses or (
+            pod.metadata.deletion_timestamp is None and is_ready(pod)
+        )
+        if not is_sent_to or not matches(service.spec.selector, pod.metadata.labels) or not stands_in_slices(pod):
+            continue
+        for is_ipv6 in kinds:
+            for address in [item for item in pod_addresses(pod) if (":" in item) == is_ipv6][:1]:
+                found.setdefault(pod.metadata.name, set()).add((address, pod.metadata.uid))
+    return found
+
+
 def _resolved_ports(service: Service, pod: Pod) -> tuple[tuple[str, str, int], ...]:
     resolved = ((port, target_port(port, pod.spec)) for port in service.spec.ports or ())
     return tuple((port.name, port.protocol, number) for port, number in resolved if number is not None)

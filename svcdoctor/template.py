@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from svcdoctor.finding import Subject
@@ -78,8 +78,9 @@ def top_owner(pod: Pod) -> tuple[str, str]:
             continue
         if owner.kind == "ReplicaSet":
             template_hash = (pod.metadata.labels or {}).get("pod-template-hash", "")
-            if template_hash and owner.name.endswith(f"-{template_hash}"):
-                return "Deployment", owner.name.removesuffix(f"-{template_hash}")
+            stem = owner.name.removesuffix(f"-{template_hash}")
+            if template_hash and stem != owner.name:
+                return "Deployment", stem
         return owner.kind, owner.name
     return "Pod", pod.metadata.name
 
@@ -87,8 +88,9 @@ def top_owner(pod: Pod) -> tuple[str, str]:
 def former_owner(pod: Pod) -> tuple[str, str] | None:
     """(kind, name) of the workload that made a Pod and has let it go, told by what it named and labelled it."""
     labels, name = pod.metadata.labels or {}, pod.metadata.name
-    if any(owner.controller for owner in pod.metadata.owner_references or ()):
-        return None
+    for owner in pod.metadata.owner_references or ():
+        if owner.controller:
+            return None
     if POD_NAME in labels:
         return "StatefulSet", name.rpartition("-")[0]
     if "controller-revision-hash" in labels:
@@ -115,7 +117,10 @@ _OWNERS = frozenset(TEMPLATE_KINDS.values()) - {"Pod"}
 
 def is_owned(item: Any) -> bool:
     """Whether a workload that has a template of its own made it. What an operator's resource made speaks for itself."""
-    return any(owner.controller and owner.kind in _OWNERS for owner in item.metadata.owner_references or ())
+    for owner in item.metadata.owner_references or ():  # noqa: SIM110 - asked of every Pod for each index
+        if owner.controller and owner.kind in _OWNERS:
+            return True
+    return False
 
 
 def template_of(kind: str, item: Any) -> Template:
@@ -130,6 +135,24 @@ def template_of(kind: str, item: Any) -> Template:
         desired = 1 if spec.replicas is None else spec.replicas
     labels = template.metadata.labels or {}
     return Template(kind, item.metadata.namespace, item.metadata.name, labels, template.spec, desired, item)
+
+
+class TemplatesByLabel:
+    """The templates of a namespace by what a selector may ask for."""
+
+    def __init__(self, templates: Iterable[Template]) -> None:
+        self._templates = list(templates)
+        self._places: dict[tuple[str, str], list[int]] = {}
+        for place, template in enumerate(self._templates):
+            for label in template.labels.items():
+                self._places.setdefault(label, []).append(place)
+
+    def selected_by(self, selector: Mapping[str, str]) -> list[Template]:
+        """Those whose Pods the selector finds, in the order that they were given in."""
+        if POD_NAME in selector or POD_INDEX in selector:  # which no template says of its Pods
+            return [template for template in self._templates if template.is_selected(selector)]
+        rarest: Sequence[int] = min((self._places.get(label, ()) for label in selector.items()), key=len, default=())
+        return [self._templates[place] for place in rarest if matches(selector, self._templates[place].labels)]
 
 
 def templates_in(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:

@@ -63,6 +63,9 @@ def run(case: ClientCase) -> Iterator[Finding]:
 
 def _shadowed(case: ClientCase, container: Container, where: str) -> Iterator[Finding]:
     """Only where the value that is lost names a Service that there is, and the one that counts does not."""
+    names = [entry.name for entry in container.env or ()]
+    if not container.env_from and len(set(names)) == len(names):
+        return
     read = partial(case.config, case.namespace)
     given: dict[str, list[tuple[Variable, int | None]]] = {}
     for source in container.env_from or ():

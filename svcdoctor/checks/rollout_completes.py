@@ -39,7 +39,7 @@ CHECK = Check(
 def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name or not case.selector:
         return
-    names = sorted({name for kind, name in map(top_owner, case.live_pods) if kind == "Deployment"})
+    names = sorted(name for kind, name in case.pods_by_owner if kind == "Deployment")
     if not names:
         return
     deployments = [case.listed("deployments")[name] for name in names if name in case.listed("deployments")]

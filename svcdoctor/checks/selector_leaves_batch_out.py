@@ -37,8 +37,9 @@ _OF_JOBS = ("job-name", "controller-uid", "batch.kubernetes.io/job-name", "batch
 def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name or not case.selector:
         return
-    staff = [pod for pod in case.live_pods if top_owner(pod)[0] in SERVING_KINDS]
-    strays = [pod for pod in case.live_pods if _is_stray(case, pod, staff)]
+    kinds = {kind for kind, _ in case.pods_by_owner}
+    staff = [pod for (kind, _), pods in case.pods_by_owner.items() if kind in SERVING_KINDS for pod in pods]
+    strays = [] if kinds.issubset(SERVING_KINDS) else [pod for pod in case.live_pods if _is_stray(case, pod, staff)]
     if strays and (staff or any(template.kind in SERVING_KINDS for template in case.matching_templates)):
         yield _captured(case, strays, staff)
     elif staff:

@@ -44,7 +44,7 @@ from svcdoctor.case import SETTLING_SECONDS, Case, last_seen
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import EndpointSlice, Pod
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, desired_slices, is_ready
+from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, is_ready, ready_addresses
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import duration, listing
 
@@ -156,7 +156,7 @@ def _lag(case: Case) -> Iterator[Finding]:
     if len(slices) != len(case.slices) or any(_changed_just_now(case, piece) for piece in slices):
         return
     pods = {pod.metadata.name: pod for pod in case.pods}
-    wanted, held = _ready_addresses(desired_slices(case.service, case.pods)), _ready_addresses(slices)
+    wanted, held = ready_addresses(case.service, case.pods), _ready_addresses(slices)
     absent = [
         name
         for name, addresses in wanted.items()
@@ -210,9 +210,9 @@ def _ready_addresses(slices: list[EndpointSlice]) -> dict[str, set[tuple[str, st
         for endpoint in piece.endpoints or ():
             pod = endpoint.target_ref
             if pod and pod.kind == "Pod" and not (endpoint.conditions and endpoint.conditions.ready is False):
-                found.setdefault(pod.name, set()).update(
-                    (address, pod.uid) for address in (endpoint.addresses or ())[:1]
-                )
+                addresses = found.setdefault(pod.name, set())
+                for address in (endpoint.addresses or ())[:1]:
+                    addresses.add((address, pod.uid))
     return found
 
 

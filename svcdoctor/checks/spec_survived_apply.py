@@ -61,8 +61,9 @@ def run(case: Case) -> Iterator[Finding]:
 
 def _applied(metadata: Metadata) -> dict[str, Any]:
     """The object as `kubectl apply` was last given it; {} where it was not, or what is noted is not readable."""
+    text = (metadata.annotations or {}).get(LAST_APPLIED)
     try:
-        found = json.loads((metadata.annotations or {}).get(LAST_APPLIED, "{}"))
+        found = json.loads(text) if text else {}
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
@@ -119,6 +120,8 @@ def _shown(entry: dict[str, Any]) -> str:
 
 def _outdated(case: Case) -> Iterator[Finding]:
     for item, metadata in _objects(case):
+        if "beta" not in (metadata.annotations or {}).get(LAST_APPLIED, ""):
+            continue
         applied = _applied(metadata)
         version, kind = str(applied.get("apiVersion", "")), str(applied.get("kind", ""))
         if "beta" not in version or kind not in SERVED:

@@ -27,7 +27,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fail, warn
 from svcdoctor.objects import Pod, Workload
 from svcdoctor.reconcile import is_ready
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, template_of, top_owner
+from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, template_of
 from svcdoctor.text import plural, selector_text
 
 CHECK = Check(
@@ -55,7 +55,7 @@ def run(case: Case) -> Iterator[Finding]:
 
 
 def _statefulsets(case: Case) -> list[Workload]:
-    owners = {name for kind, name in map(top_owner, case.live_pods) if kind == "StatefulSet"}
+    owners = {name for kind, name in case.pods_by_owner if kind == "StatefulSet"}
     if not case.live_pods:
         owners = {template.name for template in case.matching_templates if template.kind == "StatefulSet"}
     held = case.listed("statefulsets") if owners else {}
