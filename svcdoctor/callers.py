@@ -7,7 +7,7 @@ counts where a Service of that name exists.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from svcdoctor.hosts import Host, hosts_in
@@ -66,7 +66,11 @@ def references(template: Template, zone: str, namespaces: Collection[str], read_
 
 def named_hosts(template: Template, read_config: ReadConfig) -> Iterator[tuple[Setting, Host]]:
     """Every host in its settings, of the cluster or not."""
-    for setting in settings_of(template, read_config):
+    return hosts_of(settings_of(template, read_config))
+
+
+def hosts_of(settings: Iterable[Setting]) -> Iterator[tuple[Setting, Host]]:
+    for setting in settings:
         for host in hosts_in(setting.name, setting.text, setting.port_beside):
             yield setting, host
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
-from svcdoctor.callers import Reference, named_hosts, references
+from svcdoctor.callers import Reference, hosts_of, references
 from svcdoctor.corefault import ROLE, asks_itself, complaints, crashing, lacks
 from svcdoctor.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
 from svcdoctor.finding import Status, Step, Subject
@@ -47,8 +47,8 @@ from svcdoctor.peers import Peer, is_awaited, peers_of
 from svcdoctor.podports import intercepts
 from svcdoctor.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
 from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
-from svcdoctor.serviceenv import EnvironmentFault, fault_of
-from svcdoctor.settings import Setting, configs_of
+from svcdoctor.serviceenv import EnvironmentFault, fault_of, has_unready_container
+from svcdoctor.settings import Setting, configs_of, settings_of
 from svcdoctor.sockets import Sockets, started_last
 from svcdoctor.template import (
     TEMPLATE_KINDS,
@@ -702,7 +702,7 @@ class Case(View):
         events: list[Event] = []
         if not is_untroubled(pod):
             events = self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
-        elif is_plainly_ready(pod, node):
+        if not events and is_plainly_ready(pod, node):
             return READY
         return judge(pod, events, node, self.world.clock, self.serving_container(pod.spec))
 
@@ -721,7 +721,7 @@ class Case(View):
     @cached_property
     def environment_faults(self) -> dict[str, EnvironmentFault]:
         """The expected Pods, by name, that cannot run because of the variables that Services give them."""
-        troubled = [pod for pod in self.live_pods if not is_untroubled(pod)]
+        troubled = [pod for pod in self.live_pods if has_unready_container(pod)]
         services = self.listed("services") if troubled else {}
         found = ((pod.metadata.name, fault_of(pod, services)) for pod in troubled)
         return {name: fault for name, fault in found if fault}
@@ -915,9 +915,14 @@ class ClientCase(View):
         return self.references_of(self.template)
 
     @cached_property
+    def settings(self) -> list[Setting]:
+        """Every piece of text in which it may be told of a host."""
+        return list(settings_of(self.template, partial(self.config, self.namespace)))
+
+    @cached_property
     def hosts(self) -> list[tuple[Setting, Host]]:
         """Every host that it names, of the cluster or not, with where it does."""
-        return list(named_hosts(self.template, partial(self.config, self.namespace)))
+        return list(hosts_of(self.settings))
 
     def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
         """Whether it names one of these Services; any namespace counts where none is given."""

@@ -6,7 +6,6 @@ anything else (a URL, a full cluster name, a host under a name like DB_HOST).
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -44,7 +43,8 @@ _KEYWORDS = re.compile(
     r"(?i)(?:^|[\s;])(host|server|data source)\s*=\s*(?:tcp:)?([\w.-]+)(?:[,:](\d{1,5}))?(?=[\s;]|$)"
 )
 _KEYWORD_PORT = re.compile(r"(?i)(?:^|[\s;])port\s*=\s*(\d{1,5})(?=[\s;]|$)")
-_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 _STRONG = words("HOST HOSTNAME ADDR ADDRESS ENDPOINT URL URI UPSTREAM BROKERS BROKER")
 # These name a kind of thing as often as a host (WEB_SERVER=nginx): believed only beside a port of the same name.
@@ -82,7 +82,7 @@ def hosts_in(name: str, text: str, port_beside: int | None = None) -> Iterator[H
     plausible = name not in _SELF_NAMES and _SELF.isdisjoint(parts)
     has_url = "://" in text
     if has_url:
-        yield from (host._replace(certain=plausible) for host in _in_urls(text))
+        yield from _in_urls(text, plausible)
     if ".svc" in text:
         yield from (Host(match.group(1), port(match.group(2)), plausible) for match in _FULL_NAME.finditer(text))
     if not has_url and "IMAGE" not in parts:
@@ -90,7 +90,7 @@ def hosts_in(name: str, text: str, port_beside: int | None = None) -> Iterator[H
         yield from (host for host in _in_connection_string(text) if plausible)
 
 
-def _in_urls(text: str) -> Iterator[Host]:
+def _in_urls(text: str, plausible: bool) -> Iterator[Host]:
     for piece in _NEXT_URL.split(text):
         for match in _URL.finditer(piece):
             scheme = match.group(1).lower().rpartition(":")[2]
@@ -99,7 +99,7 @@ def _in_urls(text: str) -> Iterator[Host]:
             for part in match.group(2).rpartition("@")[2].split(","):
                 name, _, number = part.partition(":")
                 if is_host(name) and (number.isdigit() or (scheme in _NETWORK_SCHEMES and not number)):
-                    yield Host(name, port(number), True, scheme)
+                    yield Host(name, port(number), plausible, scheme)
 
 
 def _in_list(parts: list[str], text: str, plausible: bool, port_beside: int | None) -> Iterator[Host]:
@@ -135,10 +135,4 @@ def port(text: str | None) -> int | None:
 def is_host(name: str) -> bool:
     """A DNS name in lower case that is no address, number or file."""
     bare = name.rstrip(".")
-    if not bare or bare != bare.lower() or bare.replace(".", "").isdigit():
-        return False
-    try:
-        ipaddress.ip_address(bare)
-    except ValueError:
-        return all(_LABEL.fullmatch(label) for label in bare.split("."))
-    return False
+    return bool(_NAME.fullmatch(bare)) and not bare.replace(".", "").isdigit()

@@ -123,10 +123,10 @@ def _masked(case: Case) -> list[Finding]:
 def _alike(states: dict[str, PodState]) -> list[tuple[str, ...]]:
     """The names of Pods that fail in the same way, together; the largest group first."""
     groups: dict[tuple[str, str], list[str]] = {}
-    for name, state in sorted(states.items(), key=lambda entry: entry[1].is_vague):
-        if state.code:
-            telling = next((key for key in groups if key[0] == state.code and state.is_vague), None)
-            groups.setdefault(telling or (state.code, state.message), []).append(name)
+    troubled = [(name, state, state.code) for name, state in states.items() if state.code]
+    for name, state, code in sorted(troubled, key=lambda entry: entry[1].is_vague):
+        telling = next((key for key in groups if key[0] == code and state.is_vague), None)
+        groups.setdefault(telling or (code, state.message), []).append(name)
     return sorted(map(tuple, groups.values()), key=len, reverse=True)
 
 

@@ -84,6 +84,11 @@ class EnvironmentFault(NamedTuple):
     said: str = ""  # the container's own words, where it left some
 
 
+def has_unready_container(pod: Pod) -> bool:
+    """Whether a container of the Pod is not ready: the others have what they need of their environment."""
+    return any(not status.ready for status in pod.status.container_statuses or ())
+
+
 def fault_of(pod: Pod, services: Mapping[str, Service]) -> EnvironmentFault | None:
     """Why the Pod cannot run among these Services, the namespace's own; None where they are not the reason."""
     if pod.spec.enable_service_links is False:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from svcdoctor import commandline
 from svcdoctor.configfile import lines_of
 from svcdoctor.hosts import port
@@ -21,7 +23,7 @@ ReadConfig = Callable[[str], Mapping[str, str] | None]
 _NOT_THEIR_OWN = ("kube-root-ca.crt",)
 
 
-class Setting(NamedTuple):
+class Setting(Struct, frozen=True):
     """One piece of text that a workload is configured with."""
 
     name: str  # of the environment variable or flag; empty for what a command is told outright
@@ -35,7 +37,7 @@ class Setting(NamedTuple):
     port_env: str = ""  # the variable that gives it, where `kubectl set env` changes it
 
 
-class Variable(NamedTuple):
+class Variable(Struct, frozen=True):
     """An environment variable as a container gets it."""
 
     name: str
@@ -129,8 +131,11 @@ def _of_variables(variables: Mapping[str, Variable], container: Container) -> It
 def _port_beside(name: str, variables: Mapping[str, Variable]) -> Variable | None:
     """DB_PORT next to DB_HOST, or next to DB."""
     stem = name.rpartition("_")[0]
-    candidates = (variables.get(f"{stem}_PORT" if stem else ""), variables.get(f"{name}_PORT"))
-    return next((one for one in candidates if one and one.text and port(one.text)), None)
+    for beside in (f"{stem}_PORT" if stem else "", f"{name}_PORT"):
+        variable = variables.get(beside)
+        if variable and variable.text and port(variable.text):
+            return variable
+    return None
 
 
 # --- commands and probes ------------------------------------------------------------------------------------------

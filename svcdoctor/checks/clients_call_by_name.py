@@ -40,7 +40,7 @@ from svcdoctor.configfile import is_nginx
 from svcdoctor.correction import corrected, with_host
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import Container, Service
-from svcdoctor.settings import Setting, Variable, containers_of, files_of, is_complete, settings_of, variables_of
+from svcdoctor.settings import Setting, Variable, containers_of, files_of, is_complete, variables_of
 from svcdoctor.text import listing
 
 CHECK = Check(
@@ -79,7 +79,7 @@ _SERVICE_VARIABLE = "_SERVICE_HOST"
 
 def _addresses(case: ClientCase) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
-    for setting in settings_of(case.template, partial(case.config, case.namespace)):
+    for setting in case.settings:
         name = setting.name.upper()
         if _TAKES_ADDRESSES.search(name) or name.endswith(_SERVICE_VARIABLE):
             continue

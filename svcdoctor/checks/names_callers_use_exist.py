@@ -155,7 +155,7 @@ def _misspelt_namespaces(case: ClientCase) -> Iterator[Finding]:
     found: dict[tuple[str, str, str], list[Reference]] = {}
     for setting, host in case.hosts:
         name, _, namespace = host.name.rstrip(".").partition(".")
-        if not host.certain or not namespace or "." in namespace or namespace in {*known, *TOP_LEVEL}:
+        if not host.certain or not namespace or "." in namespace or namespace in known or namespace in TOP_LEVEL:
             continue
         meant = [other for other in known if is_close(namespace, other) and name in (case.services_of(other) or {})]
         if len(meant) == 1:

@@ -29,7 +29,7 @@ from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, pass
 from svcdoctor.nearmiss import IDENTITY_KEYS, names_relate
 from svcdoctor.objects import PodSpec, ServicePort
 from svcdoctor.reconcile import is_ready, target_port
-from svcdoctor.template import Template, matches, top_owner
+from svcdoctor.template import Template, matches
 from svcdoctor.text import listing, plural, selector_text
 
 CHECK = Check(
@@ -68,16 +68,15 @@ def run(case: Case) -> Iterator[Finding]:
 
 def _backends(case: Case) -> list[Backend]:
     """The workloads that requests reach. Batch and debug Pods that share the labels are another question."""
-    groups: dict[tuple[str, str], Backend] = {}
-    for pod in case.live_pods:
-        kind, name = top_owner(pod)
-        if kind == "Job" or not (is_ready(pod) or case.spec.publish_not_ready_addresses):
-            continue
-        known = groups.get((kind, name))
-        pods = (*(known.pods if known else ()), pod.metadata.name)
-        groups[kind, name] = Backend(kind, name, dict(pod.metadata.labels or {}), pod.spec, pods)
-    owned = [backend for backend in groups.values() if backend.kind != "Pod"]
-    return owned or list(groups.values())
+    found: list[Backend] = []
+    for (kind, name), owned in case.pods_by_owner.items():
+        pods = [pod for pod in owned if is_ready(pod) or case.spec.publish_not_ready_addresses]
+        if pods and kind != "Job":
+            last = pods[-1]
+            names = tuple(pod.metadata.name for pod in pods)
+            found.append(Backend(kind, name, dict(last.metadata.labels or {}), last.spec, names))
+    found.sort(key=lambda backend: backend.pods[0])
+    return [backend for backend in found if backend.kind != "Pod"] or found
 
 
 # --- the wrong application ---------------------------------------------------------------------------------------
@@ -119,6 +118,8 @@ def _wrong_workload(case: Case, backends: list[Backend]) -> Finding | None:
 
 def _belongs(case: Case, backend: Backend) -> bool:
     """Whether names or labels connect the Service with what it selects."""
+    if names_relate(backend.name, case.name):
+        return True
     names = [backend.name, *(backend.labels[key] for key in IDENTITY_KEYS & backend.labels.keys())]
     own = [case.name, *((case.service.metadata.labels or {}).get(key, "") for key in IDENTITY_KEYS)]
     return any(names_relate(one, other) for one in names for other in own)

@@ -155,8 +155,10 @@ def _lag(case: Case) -> Iterator[Finding]:
     slices = [piece for piece in case.slices if (piece.metadata.labels or {}).get(MANAGED_BY) == CONTROLLER]
     if len(slices) != len(case.slices) or any(_changed_just_now(case, piece) for piece in slices):
         return
-    pods = {pod.metadata.name: pod for pod in case.pods}
     wanted, held = ready_addresses(case.service, case.pods), _ready_addresses(slices)
+    if wanted == held:
+        return
+    pods = {pod.metadata.name: pod for pod in case.pods}
     absent = [
         name
         for name, addresses in wanted.items()

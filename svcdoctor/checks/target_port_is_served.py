@@ -321,7 +321,8 @@ def _contradicted(case: Case, index: int, port: ServicePort, number: int) -> Fin
     places: list[Elsewhere] = []
     for backend in case.backing:
         containers = [container for container in serving_containers(backend.spec) if container.name not in PROXIES]
-        if any(_probes(container, number) for container in containers):
+        dialled = {probed for container in containers for probed, _ in probed_ports(container)}
+        if not dialled & ({*FRONT_PORTS, port.port} - {number}):
             return None
         place = _only_probed(case, port, backend, containers) if any(is_ready(pod) for pod in backend.pods) else None
         if not place or place.number not in {*FRONT_PORTS, port.port} - {number} or mentions(place.container, number):
