@@ -698,13 +698,17 @@ class Case(View):
 
     def pod_state(self, pod: Pod) -> PodState:
         """Why a Pod is or is not ready. Its own conditions speak also where events and nodes may not be read."""
-        node = self.or_without(self.nodes, {}).get(pod.spec.node_name or "")
+        node = self._known_nodes.get(pod.spec.node_name or "")
         events: list[Event] = []
         if not is_untroubled(pod):
             events = self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
         if not events and is_plainly_ready(pod, node):
             return READY
         return judge(pod, events, node, self.world.clock, self.serving_container(pod.spec))
+
+    @cached_property
+    def _known_nodes(self) -> Mapping[str, Node]:
+        return self.or_without(self.nodes, {})
 
     def serving_container(self, spec: PodSpec) -> str:
         """The name of the container that declares a port of the Service; of the first one, where none does."""
@@ -793,7 +797,7 @@ class Case(View):
         """Who names this Service: each workload with each of its references, among all that was read."""
         self.touched.update((*TEMPLATE_KINDS, "configmaps"))
         for resource in TEMPLATE_KINDS:
-            self.world.listed(resource, self.namespace)  # what may not be read here is not taken for nobody
+            self.world.must_be_read(resource, self.namespace)  # what may not be read here is not taken for nobody
         found: dict[tuple[str, str, str], Template] = {}
         configs = self.world.found_in_sight(CONFIGS_MENTIONING, self.name)
         for resource, kind in TEMPLATE_KINDS.items():
@@ -856,10 +860,8 @@ class Case(View):
                 return candidate
         return None
 
-    @staticmethod
-    def target_of(port: ServicePort, spec: PodSpec) -> int | None:
-        """The number a Service port's targetPort is on such a Pod; None for a name it does not declare."""
-        return target_port(port, spec)
+    # The number a Service port's targetPort is on such a Pod; None for a name it does not declare.
+    target_of = staticmethod(target_port)
 
     # --- what DNS said
 

@@ -293,6 +293,8 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
 
 def _without_repeated_unknowns(findings: list[Finding]) -> list[Finding]:
     """Several checks that may not see the same thing say so once."""
+    if Status.UNKNOWN not in [finding.status for finding in findings]:
+        return findings
     kept: list[Finding] = []
     for index, finding in enumerate(findings):
         if finding.status is not Status.UNKNOWN or not any(_says_as_much(one, finding) for one in findings[:index]):

@@ -46,7 +46,11 @@ def stands_in_slices(pod: Pod) -> bool:
 
 def pod_addresses(pod: Pod) -> list[str]:
     status = pod.status
-    return [item.ip for item in status.pod_ips or () if item.ip] or ([status.pod_ip] if status.pod_ip else [])
+    if status.pod_ips:
+        found = [item.ip for item in status.pod_ips if item.ip]
+        if found:
+            return found
+    return [status.pod_ip] if status.pod_ip else []
 
 
 def target_port(port: ServicePort, spec: PodSpec) -> int | None:
@@ -69,8 +73,10 @@ def target_port(port: ServicePort, spec: PodSpec) -> int | None:
 
 def serving_containers(spec: PodSpec) -> list[Container]:
     """Containers that run as long as the Pod does: the main ones, then restartable init containers (sidecars)."""
-    sidecars = [container for container in spec.init_containers or [] if container.restart_policy == "Always"]
-    return [*(spec.containers or []), *sidecars]
+    containers = spec.containers or []
+    if not spec.init_containers:
+        return containers
+    return [*containers, *(container for container in spec.init_containers if container.restart_policy == "Always")]
 
 
 def families(service: Service) -> list[str]:
@@ -101,7 +107,8 @@ def desired_slices(service: Service, pods: Iterable[Pod]) -> list[EndpointSlice]
 
 
 def ready_addresses(service: Service, pods: Iterable[Pod]) -> dict[str, set[tuple[str, str]]]:
-    """Of the same slices, by Pod, the addresses that requests are sent to, each with the uid of the Pod."""
+    """Of the same slices, by Pod, the addresses that requests are sent to, each with the uid of the Pod. `pods` are
+    those that the selector finds."""
     if not service.spec.selector or service.spec.type == "ExternalName":
         return {}
     kinds = [family == "IPv6" for family in families(service)]
@@ -110,11 +117,14 @@ def ready_addresses(service: Service, pods: Iterable[Pod]) -> dict[str, set[tupl
         is_sent_to = service.spec.publish_not_ready_addresses or (
             pod.metadata.deletion_timestamp is None and is_ready(pod)
         )
-        if not is_sent_to or not matches(service.spec.selector, pod.metadata.labels) or not stands_in_slices(pod):
+        if not is_sent_to or pod.status.phase in ("Succeeded", "Failed"):
             continue
+        addresses = pod_addresses(pod)
         for is_ipv6 in kinds:
-            for address in [item for item in pod_addresses(pod) if (":" in item) == is_ipv6][:1]:
-                found.setdefault(pod.metadata.name, set()).add((address, pod.metadata.uid))
+            for address in addresses:
+                if (":" in address) == is_ipv6:
+                    found.setdefault(pod.metadata.name, set()).add((address, pod.metadata.uid))
+                    break
     return found
 
 

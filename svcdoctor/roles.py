@@ -105,14 +105,15 @@ def ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding
     return sorted(ordered, key=_place)
 
 
-_ROLES = (Role.CAUSE, Role.ALSO, Role.CONSEQUENCE, None)
+_ROLES = tuple(Role)
 _STEPS = tuple(Step)
 
 
 def _place(finding: Finding) -> tuple[int, tuple[int, int], int]:
     """Where it stands in the report of its Service."""
     severity = _precedence(finding) if finding.code and finding.is_fault else (9, 0)
-    return _ROLES.index(finding.role), severity, _STEPS.index(finding.step)
+    role = _ROLES.index(finding.role) if finding.role else len(_ROLES)
+    return role, severity, _STEPS.index(finding.step)
 
 
 def code_of(finding: Finding) -> Code:

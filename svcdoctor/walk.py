@@ -74,13 +74,14 @@ def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iter
         good = view.ready and finding is None
         status = Status.PASS if good else finding.status if finding else Status.FAIL
         why = finding.message if finding else "" if view.ready else "terminating" if view.terminating else "not ready"
+        address, node, shown_pod = (printable(text) for text in (view.address, view.endpoint.node_name or "", pod))
         for port in view.ports or [EndpointPort()]:
             yield EndpointRow(
-                printable(view.address),
+                address,
                 port.port,
                 printable(port.name or ""),
-                printable(view.endpoint.node_name or ""),
-                printable(pod),
+                node,
+                shown_pod,
                 view.ready,
                 view.serving,
                 view.terminating,

@@ -229,7 +229,8 @@ class World:
             return (place, pod) in (self._sockets or {})
         return self.was_read(resource, namespace) or self._gap(resource, namespace) is not None
 
-    def _must_be_read(self, resource: str, namespace: str) -> None:
+    def must_be_read(self, resource: str, namespace: str) -> None:
+        """Raises NotRead where a list was not read."""
         if self._noting:
             self._note(("scope", resource))
         scopes = self._scopes[resource]
@@ -244,7 +245,7 @@ class World:
 
     def listed(self, resource: str, namespace: str = EVERYWHERE) -> Mapping[str, Any]:
         """The objects of a namespaced kind in one namespace, or of a cluster-wide kind, by name and in its order."""
-        self._must_be_read(resource, namespace)
+        self.must_be_read(resource, namespace)
         table = self._table(resource, namespace)
         return _Noted(table, self._noting, resource, namespace) if self._noting else table
 
@@ -254,7 +255,7 @@ class World:
 
     def found(self, index: Index, namespace: str, *keys: Hashable) -> list[Any]:
         """The objects of a namespace that have one of these keys in an index: the one that the fewest have; by name."""
-        self._must_be_read(index.resource, namespace)
+        self.must_be_read(index.resource, namespace)
         indexes = self._indexes[index.resource, namespace]
         if index not in indexes:
             indexes[index] = _Buckets(index, self._table(index.resource, namespace).values())
@@ -535,11 +536,11 @@ class _Buckets:
     """An index of one namespace's objects, or of all, kept up to date object by object."""
 
     def __init__(self, index: Index, items: Iterable[Any]) -> None:
-        self._buckets: dict[Hashable, dict[tuple[str, str], Any]] = {}
+        self._buckets: dict[Hashable, dict[tuple[str, str], Any]] = defaultdict(dict)
         self._shares = False  # its buckets are those of another
         for item in items:
             for key in index.keys(item):
-                self._buckets.setdefault(key, {})[item.metadata.namespace, item.metadata.name] = item
+                self._buckets[key][item.metadata.namespace, item.metadata.name] = item
 
     def fork(self) -> _Buckets:
         other = copy.copy(self)

@@ -62,12 +62,16 @@ def run(case: Case) -> Iterator[Finding]:
 
 def _held(case: Case, kinds: dict[str, str]) -> list[tuple[str, CustomObject]]:
     """The policies of these kinds that may be read, as far as they may concern this namespace."""
-    found = []
-    for resource, kind in kinds.items():
-        scope = case.namespace if resource == "ciliumnetworkpolicies" else EVERYWHERE
-        held = case.or_without(lambda resource=resource, scope=scope: case.listed(resource, scope), {})  # type: ignore[misc]
-        found += [(kind, policy) for policy in held.values()]
-    return found
+
+    def build() -> list[tuple[str, CustomObject]]:
+        found = []
+        for resource, kind in kinds.items():
+            scope = case.namespace if resource == "ciliumnetworkpolicies" else EVERYWHERE
+            held = case.or_without(lambda resource=resource, scope=scope: case.listed(resource, scope), {})  # type: ignore[misc]
+            found += [(kind, policy) for policy in held.values()]
+        return found
+
+    return case.shared((*kinds, case.namespace), build)
 
 
 def _denied(case: Case, backend: Backend, policies: list[tuple[str, CustomObject]]) -> Finding | None:

@@ -134,7 +134,8 @@ def _workloads(case: Case) -> list[Template]:
 def _drifted(case: Case, template: Template) -> Iterator[Finding]:
     if not template.is_selected(case.selector):
         return  # the Pods that are found have their labels from elsewhere
-    lost = [pod for pod in case.pods_of(template) if _has_lost_its_label(case, template, pod)]
+    made, found = case.pods_of(template), case.pods_by_owner.get((template.kind, template.name), [])
+    lost = [pod for pod in made if _has_lost_its_label(case, template, pod)] if len(made) > len(found) else []
     gone = [pod for pod in case.pods_let_go(template.kind, template.name) if _runs(pod)]
     if lost:
         yield _lost(case, template, lost)
