@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from svcdoctor.hosts import Host, hosts_in
+from svcdoctor.objects import PodSpec
 from svcdoctor.settings import ReadConfig, Setting, containers_of, settings_of
 from svcdoctor.template import Template
 from svcdoctor.text import words
@@ -50,10 +51,10 @@ def references(template: Template, zone: str, namespaces: Collection[str], read_
     `namespaces`: those known to exist; `name.namespace` counts only with one of them.
     """
     found: dict[tuple[str, str, int | None, str], Reference] = {}
-    own = _own_names(template)
+    own = _own_names(template.spec)
     for setting, host in named_hosts(template, read_config):
         place = _service_of(host.name, template.namespace, zone, namespaces)
-        if place is None or own.fullmatch(host.name):
+        if place is None or host.name in own or _is_sibling(host.name, template):
             continue
         service, namespace, is_plain = place
         certain = host.certain and is_plain
@@ -75,16 +76,20 @@ def hosts_of(settings: Iterable[Setting]) -> Iterator[tuple[Setting, Host]]:
             yield setting, host
 
 
-def _own_names(template: Template) -> re.Pattern[str]:
-    """Names that mean the Pod itself or its siblings by number, or that its /etc/hosts answers."""
-    spec = template.spec
-    names = [name for alias in spec.host_aliases or [] for name in alias.hostnames or []]
-    names += [container.name for container in containers_of(spec)]
-    names += [name for name in (spec.hostname, spec.subdomain) if name]
-    alternatives = [re.escape(name) for name in names]
-    if template.kind == "StatefulSet":
-        alternatives.append(re.escape(template.name) + r"-\d+(\..*)?")
-    return re.compile("|".join(alternatives) or r"(?!)")
+def _own_names(spec: PodSpec) -> set[str | None]:
+    """Names that mean the Pod itself, or that its /etc/hosts answers."""
+    aliases = [name for alias in spec.host_aliases or () for name in alias.hostnames or ()]
+    return {*aliases, *(container.name for container in containers_of(spec)), spec.hostname, spec.subdomain}
+
+
+_ORDINAL = re.compile(r"-\d+(\..*)?")
+
+
+def _is_sibling(host: str, template: Template) -> bool:
+    """Whether it is a Pod of the same StatefulSet, by its number."""
+    if template.kind != "StatefulSet" or not host.startswith(template.name):
+        return False
+    return _ORDINAL.fullmatch(host, len(template.name)) is not None
 
 
 # --- which Service a host is --------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Nothing here reads a cluster or prints. A check makes findings with `fail`, `warn`, `note`, `unknown`, `passed` and
 `skipped`; diagnosis.py gives each its step and role; report/ and widgets/ show them. The report's shape is the public
-contract of `-o json` (apiVersion svcdoctor/v1).
+contract of `-o json` (apiVersion svcdoctor/v1). Structs are frozen and hold no cycles, so the collector does not walk
+them (gc=False).
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class Certainty(StrEnum):
     INFERRED = "inferred"  # follows from objects; another explanation exists and is named
 
 
-class Subject(Struct, frozen=True):
+class Subject(Struct, frozen=True, gc=False):
     kind: str
     namespace: str
     name: str
@@ -87,14 +88,14 @@ class Subject(Struct, frozen=True):
         return f"{self.kind.lower()}/{self.name}"
 
 
-class Location(Struct, frozen=True):
+class Location(Struct, frozen=True, gc=False):
     """A line of a manifest, counted from 1."""
 
     file: str
     line: int
 
 
-class Evidence(Struct, frozen=True, omit_defaults=True):
+class Evidence(Struct, frozen=True, gc=False, omit_defaults=True):
     """One fact and where it stands: an object's field (`deployment/cart .spec.replicas`), or a probe's vantage."""
 
     label: str
@@ -103,7 +104,7 @@ class Evidence(Struct, frozen=True, omit_defaults=True):
     location: Location | None = None  # where manifests are judged
 
 
-class Remedy(Struct, frozen=True, rename="camel"):
+class Remedy(Struct, frozen=True, gc=False, rename="camel"):
     """Something a person may do: never run by svcdoctor itself."""
 
     do: str  # a verb phrase
@@ -113,7 +114,7 @@ class Remedy(Struct, frozen=True, rename="camel"):
     then: str = ""  # what a verified one leads to: `pass`, `unknown`, or the code of what comes next
 
 
-class Finding(Struct, frozen=True, rename="camel"):
+class Finding(Struct, frozen=True, gc=False, rename="camel"):
     status: Status
     message: str
     code: str | None = None  # a slug of the catalogue; passes and skips have none
@@ -199,14 +200,14 @@ def skipped(subject: Subject, message: str) -> Finding:
 # --- what a report is made of ------------------------------------------------------------------------------------
 
 
-class StepResult(Struct, frozen=True):
+class StepResult(Struct, frozen=True, gc=False):
     step: Step
     status: Status
     message: str  # one line: what was found, or what was checked and good
     command: str  # the kubectl line that shows the same to a person
 
 
-class PortRow(Struct, frozen=True, rename="camel"):
+class PortRow(Struct, frozen=True, gc=False, rename="camel"):
     name: str
     protocol: str
     port: int
@@ -214,7 +215,7 @@ class PortRow(Struct, frozen=True, rename="camel"):
     node_port: int | None
 
 
-class EndpointRow(Struct, frozen=True, rename="camel"):
+class EndpointRow(Struct, frozen=True, gc=False, rename="camel"):
     """One address and port as the EndpointSlices hold it, or a selected Pod that they do not hold (port null)."""
 
     address: str
@@ -229,14 +230,14 @@ class EndpointRow(Struct, frozen=True, rename="camel"):
     why: str
 
 
-class Before(Struct, frozen=True):
+class Before(Struct, frozen=True, gc=False):
     """What was said of a Service before manifests were laid over the cluster. No status: there was no such Service."""
 
     status: Status | None = None
     cause: str | None = None
 
 
-class ServiceDiagnosis(Struct, frozen=True, rename="camel"):
+class ServiceDiagnosis(Struct, frozen=True, gc=False, rename="camel"):
     namespace: str
     name: str
     uid: str
@@ -253,7 +254,7 @@ class ServiceDiagnosis(Struct, frozen=True, rename="camel"):
     before: Before | None = None  # where manifests are laid over a cluster
 
 
-class MissingName(Struct, frozen=True):
+class MissingName(Struct, frozen=True, gc=False):
     """A Service name that callers use and nothing serves."""
 
     namespace: str
@@ -261,7 +262,7 @@ class MissingName(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-class ClientDiagnosis(Struct, frozen=True):
+class ClientDiagnosis(Struct, frozen=True, gc=False):
     """A workload whose own configuration keeps it from reaching Services."""
 
     namespace: str
@@ -270,13 +271,13 @@ class ClientDiagnosis(Struct, frozen=True):
     findings: tuple[Finding, ...]
 
 
-class ClusterDiagnosis(Struct, frozen=True):
+class ClusterDiagnosis(Struct, frozen=True, gc=False):
     """Parts that all Services share: CoreDNS, kube-proxy, controllers, nodes."""
 
     findings: tuple[Finding, ...] = ()
 
 
-class Gap(Struct, frozen=True):
+class Gap(Struct, frozen=True, gc=False):
     """A read that was refused or failed, so that what depends on it is unknown."""
 
     verb: str
@@ -291,7 +292,7 @@ class Gap(Struct, frozen=True):
         return f"in namespace {self.namespace}" if self.namespace else "in the whole cluster"
 
 
-class Unreadable(Struct, frozen=True):
+class Unreadable(Struct, frozen=True, gc=False):
     """One object that did not decode; it was left out of its list."""
 
     resource: str
@@ -300,7 +301,7 @@ class Unreadable(Struct, frozen=True):
     error: str
 
 
-class Summary(Struct, frozen=True):
+class Summary(Struct, frozen=True, gc=False):
     services: int = 0
     fail: int = 0
     warn: int = 0
@@ -308,7 +309,7 @@ class Summary(Struct, frozen=True):
     unknown: int = 0
 
 
-class Diagnosis(Struct, frozen=True, rename="camel"):
+class Diagnosis(Struct, frozen=True, gc=False, rename="camel"):
     """The whole report: what `-o json` prints."""
 
     version: str
