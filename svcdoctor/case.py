@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+from svcdoctor.cachedproperty import cached_property
 from svcdoctor.callers import Reference, hosts_of, references
 from svcdoctor.corefault import ROLE, asks_itself, complaints, crashing, lacks
 from svcdoctor.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
