@@ -17,8 +17,8 @@ from suites import CLUSTER_SCOPED, Document, ExpectedFinding, SuiteCase, reporte
 from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice, Pod
 from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
-PODS_A_BATCH = 60
-CASES_A_BATCH = 45
+PODS_A_BATCH = 64
+CASES_A_BATCH = 54
 WORKERS = 2
 COMPARED = ("fail", "warn", "unknown")
 SECONDS_FOR_A_REMEDY = 90.0
