@@ -20,7 +20,7 @@ from svcdoctor.commands.terminal import is_interactive
 from svcdoctor.commands.words import nearest
 
 COMPLETE = "_SVCDOCTOR_COMPLETE"
-COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema")
+COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema", "wait")
 
 
 class WithoutCommand(click.Group):
@@ -48,7 +48,10 @@ class WithoutCommand(click.Group):
     def _are_for_dashboard(self, ctx: click.Context, args: list[str]) -> bool:
         dashboard = self.get_command(ctx, "dashboard")
         known = {option for parameter in dashboard.params for option in parameter.opts} if dashboard else set()
-        return all(arg.partition("=")[0] in known or arg[:2] in ("-n",) for arg in args if arg.startswith("-"))
+        several = sum(arg.partition("=")[0] == "--context" for arg in args) > 1
+        return not several and all(
+            arg.partition("=")[0] in known or arg[:2] in ("-n",) for arg in args if arg.startswith("-")
+        )
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)

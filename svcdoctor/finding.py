@@ -128,6 +128,7 @@ class Finding(Struct, frozen=True, gc=False, rename="camel"):
     # Names of the Pods concerned, for the endpoints they stand behind.
     pods: tuple[str, ...] = ()
     location: Location | None = None  # where manifests are judged: the line to look at first
+    known: bool = False  # it is in the report that this one is compared with (--baseline)
 
     @property
     def explain(self) -> str:
@@ -336,3 +337,11 @@ class Diagnosis(Struct, frozen=True, gc=False, rename="camel"):
         groups += [entry.findings for entry in self.clients]
         groups += [entry.findings for entry in self.services]
         return [finding for group in groups for finding in group]
+
+
+class Unseen(Struct, frozen=True):
+    """What stands for a Diagnosis where several contexts were asked for and this one cannot be used."""
+
+    context: str
+    reason: str  # unreachable, unauthenticated, config, not-found, ...
+    message: str

@@ -94,10 +94,14 @@ class Credential:
 
 
 class CredentialSource:
-    """A credential that has to be fetched again and again; safe to share between threads, which wait for one fetch."""
+    """A credential that has to be fetched again and again; safe to share between threads, which wait for one fetch.
 
-    def __init__(self, fetch: Callable[[], Credential]) -> None:
+    `may_ask`: fetching it may need a person, as a login in a browser does.
+    """
+
+    def __init__(self, fetch: Callable[[], Credential], *, may_ask: bool = False) -> None:
         self._fetch = fetch
+        self.may_ask = may_ask
         self._lock = threading.Lock()
         self._held: Credential | None = None
         self._fetched = 0.0
@@ -482,7 +486,8 @@ def _user(user: _Entry, cluster: _Entry, server: str) -> tuple[dict[str, Any], C
     if user.body.get("auth-provider"):
         return {**plain, "token": _provider_token(user)}, None
     if user.body.get("exec") is not None:
-        return plain, CredentialSource(_ExecPlugin(user, cluster, server))
+        plugin = _ExecPlugin(user, cluster, server)
+        return plain, CredentialSource(plugin, may_ask=plugin.may_ask)
     return plain, None
 
 
@@ -569,6 +574,11 @@ class _ExecPlugin:
             name = _string(pair.get("name"), entry.where, f"{where}.name")
             self._environment[name] = _string(pair.get("value"), entry.where, f"{where}.value")
         self._cluster = _cluster_information(cluster, server) if entry.flag("provideClusterInfo") else None
+
+    @property
+    def may_ask(self) -> bool:
+        """Without a word about it a plugin may, as kubectl takes it too (interactiveMode IfAvailable)."""
+        return self._mode != "Never"
 
     def __call__(self) -> Credential:
         if self._mode == "Always":

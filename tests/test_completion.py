@@ -82,6 +82,8 @@ def test_what_needs_no_cluster_asks_none(doctor: Doctor, offered: Offered, line:
         ("svcdoctor diagnose --context ", {"test", ARN}),
         (f"svcdoctor diagnose --context {ARN} w", {"web"}),
         ("svcdoctor diagnose --context nowhere ", set()),
+        ("svcdoctor diagnose --context test --context ", {ARN}),
+        ("svcdoctor wait -n store ", {"stock"}),
     ],
 )
 def test_names_of_the_cluster(doctor: Doctor, offered: Offered, line: str, expected: set[str]) -> None:

@@ -100,8 +100,9 @@ def test_the_help_names_every_format(command: str, tmp_path: Path) -> None:
     assert all(f"{name}," in text or f"{name}." in text or f"{name} (default)" in text for name in FORMATS)
 
 
-def test_the_schema_is_the_one_of_the_package(tmp_path: Path) -> None:
-    done = run(tmp_path, "schema")
+@pytest.mark.parametrize(("arguments", "name"), [([], "schema.json"), (["list"], "schema-list.json")])
+def test_the_schema_is_the_one_of_the_package(tmp_path: Path, arguments: list[str], name: str) -> None:
+    done = run(tmp_path, "schema", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == files("svcdoctor").joinpath("report/schema.json").read_text(encoding="utf-8")
+    assert done.stdout == files("svcdoctor").joinpath(f"report/{name}").read_text(encoding="utf-8")
     assert json.loads(done.stdout)["$schema"] == "https://json-schema.org/draft/2020-12/schema"

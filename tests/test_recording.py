@@ -120,6 +120,7 @@ def test_a_recording_answers_other_questions(doctor: Doctor, recording: str) -> 
     ("flags", "said"),
     [
         (("--context", "kind"), "--context is about a cluster, and --replay reads none"),
+        (("--all-contexts",), "--all-contexts is about a cluster, and --replay reads none"),
         (("--no-probe",), "--no-probe is about a cluster"),
         (("--from", "web"), "--from is about a cluster"),
         (("-v",), "--verbose is about a cluster"),

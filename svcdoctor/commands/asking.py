@@ -11,11 +11,12 @@ from svcdoctor.commands.words import pod_named, requirements, service_names
 if TYPE_CHECKING:
     from svcdoctor.collect import Options
     from svcdoctor.diagnosis import Scope
+    from svcdoctor.finding import Diagnosis
     from svcdoctor.kube import Cluster
 
 
 class Flags(NamedTuple):
-    """commands/flags.py's SCOPE, as they were written."""
+    """commands/flags.py's SCOPE, as they were written; the same for every context."""
 
     names: tuple[str, ...]
     namespace: str | None
@@ -44,26 +45,39 @@ class Asked(NamedTuple):
     options: Options
 
 
+class Found(NamedTuple):
+    """A Diagnosis, and what it was asked about."""
+
+    diagnosis: Diagnosis
+    scope: Scope
+    is_whole: bool = True  # nothing that the scope means was left out, as manifests leave out most of a cluster
+
+
 def asked(flags: Flags, connection: dict[str, Any]) -> Asked:
     """The cluster, connected, and what to read of it. Raises KubeError."""
-    from svcdoctor.collect import Options
-    from svcdoctor.diagnosis import Scope
     from svcdoctor.kube import Cluster, ConnectOptions
-    from svcdoctor.world import EVERYWHERE
 
     flags.check()
-    cluster = Cluster.connect(ConnectOptions(**connection))
-    where = EVERYWHERE if flags.all_namespaces else flags.namespace or cluster.namespace
-    pod = pod_named(flags.client, flags.namespace or cluster.namespace)
+    return asked_of(Cluster.connect(ConnectOptions(**connection)), flags, connection["request_timeout"])
+
+
+def asked_of(cluster: Cluster, flags: Flags, request_timeout: float | None) -> Asked:
+    """The same of a cluster that is connected; its context's namespace is asked about where the flags name none."""
+    from svcdoctor.collect import Options
+    from svcdoctor.diagnosis import Scope
+    from svcdoctor.world import EVERYWHERE
+
+    own = flags.namespace or cluster.namespace
+    where = EVERYWHERE if flags.all_namespaces else own
+    pod = pod_named(flags.client, own)
     scope = Scope(where, service_names(flags.names), requirements(flags.selector), client=pod)
-    timeout = connection["request_timeout"]
-    limits = (flags.deadline or float("inf"), 60.0 if timeout is None else timeout or float("inf"))
+    limits = (flags.deadline or float("inf"), 60.0 if request_timeout is None else request_timeout or float("inf"))
     return Asked(cluster, scope, Options(not flags.no_probe, *limits))
 
 
 def there_is_a_namespace(cluster: Cluster, namespace: str) -> None:
-    """Raises UsageError where the cluster says that there is no such namespace."""
-    from svcdoctor.kube import KubeError
+    """Raises ReadFailed (not-found) where the cluster says that there is no such namespace."""
+    from svcdoctor.kube import KubeError, ReadFailed
     from svcdoctor.objects import RESOURCES
 
     try:
@@ -71,7 +85,7 @@ def there_is_a_namespace(cluster: Cluster, namespace: str) -> None:
             cluster.get(RESOURCES["namespaces"], "", namespace, timeout=5.0)
     except KubeError as error:
         if error.reason == "not-found":
-            raise no_such_namespace(namespace) from None
+            raise ReadFailed(no_such_namespace(namespace).message, reason="not-found") from None
 
 
 def no_such_namespace(namespace: str) -> click.UsageError:

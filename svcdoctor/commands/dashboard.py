@@ -62,6 +62,8 @@ def dashboard(
         flags = {"namespace": namespace, "all_namespaces": all_namespaces, "client": client, "no_probe": no_probe}
         flags["replay"] = replay
         screen_flags = {"no_color": no_color, "ascii_only": ascii_only}
+        context = connection.pop("context")
+        connection["contexts"] = (context,) if context else ()
         click.get_current_context().invoke(diagnose, names=(), **flags, **screen_flags, **connection)
     gc.disable()  # what is imported is no garbage; screen.py enables it
     from svcdoctor import screen

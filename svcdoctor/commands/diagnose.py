@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from svcdoctor.commands.asking import Flags, asked, say_that_there_are_none, there_is_a_namespace
-from svcdoctor.commands.flags import CONNECTION, OUTPUT, REPLAY, SCOPE, options
+from svcdoctor.commands.asking import Flags, Found, asked, asked_of, say_that_there_are_none, there_is_a_namespace
+from svcdoctor.commands.baseline import baseline_in
+from svcdoctor.commands.contexts import contexts_asked, finish_contexts
+from svcdoctor.commands.flags import BASELINE, CONNECTIONS, OUTPUT, REPLAY, SCOPE, options
 from svcdoctor.commands.manifests import OPTIONS as MANIFESTS
 from svcdoctor.commands.manifests import Files, diagnose_manifests, laid_over, namespace_of
 from svcdoctor.commands.outputs import Output
-from svcdoctor.commands.replay import diagnosis_of
+from svcdoctor.commands.replay import diagnosis_of, refuse_flags_of_a_cluster
 from svcdoctor.commands.result import finish, log
 from svcdoctor.commands.waiting import Waiting
 
 if TYPE_CHECKING:
-    from svcdoctor.finding import Diagnosis
+    from svcdoctor.baseline import Baseline, Compared
+    from svcdoctor.finding import Unseen
+    from svcdoctor.kube import Cluster
 
 
 @click.command()
@@ -25,8 +29,9 @@ if TYPE_CHECKING:
 @options(REPLAY)
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what was asked of the server")
 @options(MANIFESTS)
+@BASELINE
 @options(OUTPUT)
-@options(CONNECTION)
+@options(CONNECTIONS)
 def diagnose(
     names: tuple[str, ...],
     namespace: str | None,
@@ -40,12 +45,15 @@ def diagnose(
     filenames: tuple[str, ...],
     recursive: bool,
     with_cluster: bool,
+    baseline: str | None,
     output: tuple[Output, ...],
     fail_on: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     no_color: bool,
     ascii_only: bool,
+    contexts: tuple[str, ...],
+    all_contexts: bool,
     **connection: Any,
 ) -> None:
     """Diagnose Services: all of a namespace, or those named.
@@ -56,6 +64,8 @@ def diagnose(
       svcdoctor diagnose svc/cart svc/web -n shop
       svcdoctor diagnose -l app=cart --from frontend-6c
       svcdoctor diagnose -A -o json --no-probe
+      svcdoctor diagnose -A --baseline yesterday.json
+      svcdoctor diagnose -A --context staging --context prod
       svcdoctor diagnose cart --replay world.json.zst
       helm template cart ./chart | svcdoctor diagnose -f -
       svcdoctor diagnose -f k8s/ --with-cluster
@@ -63,19 +73,31 @@ def diagnose(
     flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline)
     files = Files(filenames, recursive, with_cluster)
     flags.check()
-    files.check(client, replay)
+    files.check(client, replay, several=all_contexts or len(set(contexts)) > 1)
     if replay:
-        diagnosis = diagnosis_of(replay, flags, only, skip)
+        refuse_flags_of_a_cluster()
+    several = contexts_asked(contexts, all_contexts, output, connection)
+    known = baseline_in(baseline)
+    if several:
+        each = _found_in_each(several, flags, only, skip, verbose, known, connection)
+        finish_contexts(each, output, fail_on, no_color, ascii_only)
+    if replay:
+        found = diagnosis_of(replay, flags, only, skip)
     elif filenames and not with_cluster:
-        diagnosis = diagnose_manifests(files, flags, only, skip)
+        found = diagnose_manifests(files, flags, only, skip)
     else:
-        diagnosis = _diagnosis_now(flags, files, only, skip, verbose, connection)
-    finish(diagnosis, output, fail_on, no_color, ascii_only)
+        connection["context"] = contexts[0] if contexts else None
+        found = _found_now(flags, files, only, skip, verbose, connection)
+
+    from svcdoctor.baseline import compared
+
+    result = compared(found.diagnosis, known, found.scope, found.is_whole)
+    finish(found.diagnosis, output, fail_on, no_color, ascii_only, compared=result)
 
 
-def _diagnosis_now(
+def _found_now(
     flags: Flags, files: Files, only: tuple[str, ...], skip: tuple[str, ...], verbose: bool, connection: dict[str, Any]
-) -> Diagnosis:
+) -> Found:
     from svcdoctor.collect import collect
 
     cluster, scope, limits = asked(flags, connection)
@@ -94,4 +116,34 @@ def _diagnosis_now(
         # As good as a mistyped name, unless there is such a namespace.
         there_is_a_namespace(cluster, scope.namespace)
         say_that_there_are_none(scope)
-    return diagnosis
+    return Found(diagnosis, scope, is_whole=not files.names)
+
+
+def _found_in_each(
+    contexts: list[str],
+    flags: Flags,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    verbose: bool,
+    known: Baseline | None,
+    connection: dict[str, Any],
+) -> list[Compared | Unseen]:
+    from svcdoctor.baseline import compared
+    from svcdoctor.collect import Progress, collect
+    from svcdoctor.contexts import look_at_each
+    from svcdoctor.kube import ConnectOptions
+
+    access = ConnectOptions(**connection)
+
+    def look(cluster: Cluster) -> Compared:
+        _, scope, limits = asked_of(cluster, flags, access.request_timeout)
+        scope = scope._replace(only=frozenset(only), skip=frozenset(skip))
+        diagnosis = collect(cluster, scope, limits, Progress()).diagnosis
+        if verbose:
+            log(cluster.requests, cluster.context)
+        if diagnosis.is_empty:
+            there_is_a_namespace(cluster, scope.namespace)
+        return compared(diagnosis, known, scope)
+
+    with Waiting(sys.stderr) as waiting:
+        return look_at_each(contexts, access, look, waiting.progress().doing)

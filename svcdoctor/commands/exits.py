@@ -19,6 +19,6 @@ MEANING = {
     Exit.FAIL: "At least one fault that stops traffic, or that --fail-on counts.",
     Exit.USAGE: "The command line is wrong, or names a namespace or Pod that does not exist.",
     Exit.UNREACHABLE: "No kubeconfig, no answer, or credentials that are not accepted: nothing was diagnosed.",
-    Exit.UNKNOWN: "Nothing failed, but something needed could not be read or looked up.",
+    Exit.UNKNOWN: "Nothing failed, but something needed could not be read or looked up; or some of several contexts.",
     Exit.INTERRUPTED: "Interrupted by ctrl-C.",
 }

@@ -11,9 +11,10 @@ from svcdoctor.commands import livenames
 from svcdoctor.commands.outputs import OutputType, at_most_one_on_stdout
 from svcdoctor.commands.words import Codes, Seconds
 
-CONNECTION = (
-    click.option("--kubeconfig", metavar="FILE", shell_complete=livenames.files, help="Path to the kubeconfig file"),
-    click.option("--context", metavar="NAME", shell_complete=livenames.contexts, help="The kubeconfig context to use"),
+KUBECONFIG = click.option(
+    "--kubeconfig", metavar="FILE", shell_complete=livenames.files, help="Path to the kubeconfig file"
+)
+IDENTITY = (
     click.option("--cluster", metavar="NAME", help="The kubeconfig cluster to use"),
     click.option("--user", metavar="NAME", help="The kubeconfig user to use"),
     click.option("--as", "as_user", metavar="USER", help="User name to impersonate"),
@@ -28,7 +29,31 @@ CONNECTION = (
         help="Time for one request, such as 5, 1s, 2m; 0 is without limit",
     ),
 )
-SCOPE = (
+CONNECTION = (
+    KUBECONFIG,
+    click.option("--context", metavar="NAME", shell_complete=livenames.contexts, help="The kubeconfig context to use"),
+    *IDENTITY,
+)
+CONNECTIONS = (
+    KUBECONFIG,
+    click.option(
+        "--context",
+        "contexts",
+        metavar="NAME",
+        multiple=True,
+        shell_complete=livenames.contexts,
+        help="The kubeconfig context to use; several are diagnosed at once",
+    ),
+    click.option("--all-contexts", is_flag=True, help="Every context of the kubeconfig, at once"),
+    *IDENTITY,
+)
+BASELINE = click.option(
+    "--baseline",
+    metavar="FILE",
+    shell_complete=livenames.files,
+    help="Leave out the faults that are in this earlier report (-o json)",
+)
+SERVICES = (
     click.argument("names", nargs=-1, metavar="[NAME | svc/NAME]...", shell_complete=livenames.services),
     click.option(
         "-n",
@@ -47,6 +72,9 @@ SCOPE = (
         help="Look names up from this Pod, POD or NAMESPACE/POD",
     ),
     click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward"),
+)
+SCOPE = (
+    *SERVICES,
     click.option(
         "--deadline", type=Seconds(), default=120.0, metavar="DURATION", help="Time for the whole run (default 2m)"
     ),

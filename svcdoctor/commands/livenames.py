@@ -43,9 +43,10 @@ def contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> lis
     from svcdoctor.kubeconfig import ConnectOptions, KubeError, context_names
 
     try:
-        return _items("", incomplete, context_names(ConnectOptions(kubeconfig=ctx.params.get("kubeconfig"))))
+        known = context_names(ConnectOptions(kubeconfig=ctx.params.get("kubeconfig")))
     except KubeError:
         return []
+    return _items("", incomplete, set(known) - set(ctx.params.get("contexts") or ()))
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -64,6 +65,8 @@ def _items(before: str, start: str, names: Any) -> list[CompletionItem]:
 def _listed(ctx: click.Context, kind: str, namespace: str | None) -> list[str]:
     """Names of a kind in a namespace, None for the context's own; [] where they are not to be had in time."""
     connection = {name: value for name in CONNECTION if (value := ctx.params.get(name))}
+    if several := ctx.params.get("contexts"):
+        connection["context"] = several[0]
     found: list[str] = []
     reader = threading.Thread(target=_read, args=(connection, kind, namespace, found), daemon=True)
     reader.start()

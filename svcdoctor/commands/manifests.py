@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from svcdoctor.commands.asking import Flags
+from svcdoctor.commands.asking import Flags, Found
 from svcdoctor.commands.words import nearest, requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.diagnosis import Outcome, Scope
-    from svcdoctor.finding import Diagnosis
     from svcdoctor.manifests import Manifest
     from svcdoctor.world import World
 
@@ -40,13 +39,15 @@ class Files(NamedTuple):
     recursive: bool
     with_cluster: bool
 
-    def check(self, client: str | None, replay: str | None) -> None:
+    def check(self, client: str | None, replay: str | None, several: bool) -> None:
         if (self.recursive or self.with_cluster) and not self.names:
             raise click.UsageError(f"{'--recursive' if self.recursive else '--with-cluster'} goes with -f FILE")
         if self.names and client:
             raise click.UsageError("--from looks names up in a cluster as it is, and -f judges what is not applied yet")
         if self.names and replay:
             raise click.UsageError("-f FILE and --replay FILE exclude each other")
+        if self.names and several:
+            raise click.UsageError("-f FILE is judged for one cluster; name one --context")
 
     def read(self, namespace: str) -> list[Manifest]:
         """The objects of the files; what is wrong with these is an error of usage."""
@@ -61,7 +62,7 @@ class Files(NamedTuple):
         return manifests
 
 
-def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Diagnosis:
+def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Found:
     """What the manifests show by themselves. No kubeconfig is read."""
     from datetime import UTC, datetime
 
@@ -86,7 +87,7 @@ def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: 
     if unseen:
         shown = ", ".join(unseen[:4]) + (f" and {len(unseen) - 4} more" if len(unseen) > 4 else "")
         click.echo(f"svcdoctor: named, and not in these manifests: {shown}; --with-cluster looks there too", err=True)
-    return diagnosis
+    return Found(diagnosis, scope, is_whole=False)
 
 
 def laid_over(manifests: list[Manifest]) -> Callable[[World, Scope], Outcome]:

@@ -8,31 +8,30 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from svcdoctor.commands.asking import Flags, no_such_namespace, say_that_there_are_none
+from svcdoctor.commands.asking import Flags, Found, no_such_namespace, say_that_there_are_none
 from svcdoctor.commands.terminal import has_unicode
 from svcdoctor.commands.words import requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.diagnosis import Scope
-    from svcdoctor.finding import Diagnosis
     from svcdoctor.recording import Recorded
     from svcdoctor.world import World
 
 OF_A_CLUSTER = (
-    *("client", "no_probe", "deadline", "verbose", "kubeconfig", "context", "cluster", "user"),
-    *("as_user", "as_groups", "as_uid", "request_timeout"),
+    *("client", "no_probe", "deadline", "verbose", "kubeconfig", "context", "contexts", "all_contexts"),
+    *("cluster", "user", "as_user", "as_groups", "as_uid", "request_timeout"),
 )
 
 
-def diagnosis_of(path: str, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Diagnosis:
+def diagnosis_of(path: str, flags: Flags, only: tuple[str, ...], skip: tuple[str, ...]) -> Found:
     """The report over the first moment of a recording: about what was asked then, or what the flags ask."""
     from svcdoctor.diagnosis import diagnose_recorded
 
-    refuse_flags_of_a_cluster()
     recorded = recording_in(path)
     world = recorded.worlds[0]
     scope = _scope(flags, recorded.scope, world) if flags.name_a_scope else recorded.scope
-    diagnosis = diagnose_recorded(world, scope._replace(only=frozenset(only), skip=frozenset(skip)))
+    scope = scope._replace(only=frozenset(only), skip=frozenset(skip))
+    diagnosis = diagnose_recorded(world, scope)
     if len(recorded.worlds) > 1:
         steps = f"svcdoctor --replay {path}"
         click.echo(f"svcdoctor: the first of {len(recorded.worlds)} moments; on a terminal, all: {steps}", err=True)
@@ -40,7 +39,7 @@ def diagnosis_of(path: str, flags: Flags, only: tuple[str, ...], skip: tuple[str
         if _is_unknown(scope.namespace, world):
             raise no_such_namespace(scope.namespace)
         say_that_there_are_none(scope)
-    return diagnosis
+    return Found(diagnosis, scope)
 
 
 def show(recorded: Recorded, namespace: str | None, no_color: bool, ascii_only: bool) -> NoReturn:

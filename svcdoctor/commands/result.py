@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -14,26 +14,68 @@ from svcdoctor.commands.outputs import Output, reason, write_file
 from svcdoctor.commands.terminal import has_unicode, wants_color
 
 if TYPE_CHECKING:
+    from svcdoctor.baseline import Compared
     from svcdoctor.finding import Diagnosis
     from svcdoctor.kube import Request
 
 
-def finish(diagnosis: Diagnosis, outputs: Sequence[Output], fail_on: str, no_color: bool, ascii_only: bool) -> NoReturn:
-    """Writes the files first, which stay when nobody reads standard output any more; then prints one report."""
-    from svcdoctor.report import FOR_TERMINALS, rendered
+# Formats that say of a finding that it is known; the others leave it out.
+SAY_WHAT_IS_KNOWN = ("json", "jsonl", "yaml")
+Render = Callable[[str, bool, bool], str]  # of a format, in ASCII alone or not, in colour or not
+
+
+def finish(
+    diagnosis: Diagnosis,
+    outputs: Sequence[Output],
+    fail_on: str,
+    no_color: bool,
+    ascii_only: bool,
+    *,
+    compared: Compared | None = None,
+    code: Exit | None = None,
+) -> NoReturn:
+    """`compared` is the same with what a baseline makes of it; `code` is said instead of what follows from findings."""
+    from svcdoctor.report import rendered
+
+    folded = compared.folded if compared else diagnosis
+    whole = compared.diagnosis if compared else diagnosis
+
+    def render(name: str, plain: bool, color: bool) -> str:
+        shown = whole if name in SAY_WHAT_IS_KNOWN else folded
+        return rendered(shown, name, ascii_only=plain, color=color)
+
+    written = deliver(render, outputs, no_color, ascii_only, [*compared.lines()] if compared else [])
+    raise SystemExit((exit_code(whole, fail_on) if code is None else code) if written else Exit.FAIL)
+
+
+def deliver(
+    render: Render, outputs: Sequence[Output], no_color: bool, ascii_only: bool, remarks: Sequence[str] = ()
+) -> bool:
+    """Writes the files first, which stay when nobody reads standard output any more; then prints one report.
+
+    Remarks stand under each text; where none is printed, they are said beside the report. False: something could not
+    be written, which is said.
+    """
+    from svcdoctor.report import FOR_TERMINALS
+
+    def report(name: str, plain: bool, color: bool) -> str:
+        below = remarks if name in ("text", "wide") else ()
+        return render(name, plain, color) + "".join(f"{remark}\n" for remark in below)
 
     written = True
     for output in outputs:
         if output.path:
-            report = rendered(diagnosis, output.format, ascii_only=ascii_only)
-            written = write_file(output.path, report.encode("utf-8", "backslashreplace")) and written
+            content = report(output.format, ascii_only, False).encode("utf-8", "backslashreplace")
+            written = write_file(output.path, content) and written
     shown = next((output.format for output in outputs if not output.path), "text")
-    plain = ascii_only or not has_unicode()
-    report = rendered(diagnosis, shown, ascii_only=plain, color=not no_color and wants_color())
+    printed = report(shown, ascii_only or not has_unicode(), not no_color and wants_color())
     # What a program reads is UTF-8 wherever it is written; text is what the terminal can show.
     encoding = "utf-8" if shown not in FOR_TERMINALS else getattr(sys.stdout, "encoding", None) or "ascii"
-    written = _print(report.encode(encoding, "backslashreplace")) and written
-    raise SystemExit(exit_code(diagnosis, fail_on) if written else Exit.FAIL)
+    written = _print(printed.encode(encoding, "backslashreplace")) and written
+    if shown not in ("text", "wide"):
+        for remark in remarks:
+            click.echo(f"svcdoctor: {remark}", err=True)
+    return written
 
 
 def _print(report: bytes) -> bool:
@@ -55,18 +97,21 @@ def forget_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def log(requests: Sequence[Request]) -> None:
-    click.echo(f"{len(requests)} requests, {sum(request.bytes for request in requests) / 1000:.0f} kB", err=True)
+def log(requests: Sequence[Request], context: str = "") -> None:
+    """In one piece, for several clusters may be read at the same time; then `context` says which this one is."""
+    size = sum(request.bytes for request in requests) / 1000
+    lines = [f"{f'{context}: ' if context else ''}{len(requests)} requests, {size:.0f} kB"]
     for request in requests:
         path = request.path.partition("?")[0]
         took = f"{request.seconds * 1000:.0f} ms"
-        click.echo(f"  {request.status} {request.method} {path} {took} {request.bytes} B", err=True)
+        lines.append(f"  {request.status} {request.method} {path} {took} {request.bytes} B")
+    click.echo("\n".join(lines), err=True)
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: str) -> Exit:
     from svcdoctor.finding import Status
 
-    statuses = {finding.status for finding in diagnosis.findings()}
+    statuses = {finding.status for finding in diagnosis.findings() if not finding.known}
     if fail_on == "never":
         return Exit.OK
     counted = {

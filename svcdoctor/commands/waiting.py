@@ -22,8 +22,13 @@ class Waiting:
         self.timer: threading.Timer | None = None
         self.lock = threading.Lock()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal to show it on."""
+        return bool(self.stream and self.stream.isatty() and os.environ.get("TERM") != "dumb")
+
     def __enter__(self) -> Waiting:
-        if self.stream and self.stream.isatty() and os.environ.get("TERM") != "dumb":
+        if self.is_shown:
             self.timer = threading.Timer(self.DELAY, self._show)
             self.timer.daemon = True
             self.timer.start()

@@ -29,6 +29,17 @@ class Seconds(click.ParamType[float]):
         return float(match[1]) * {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}[match[2]]
 
 
+class Patience(Seconds):
+    """The same as kubectl waits by: 0 is to look once, what is negative waits for a week."""
+
+    WEEK = 7 * 24 * 3600.0
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        negative = isinstance(value, str) and value.strip().startswith("-")
+        seconds = super().convert(value.strip()[1:] if negative else value, param, ctx)
+        return self.WEEK if negative and seconds else seconds
+
+
 class Codes(click.ParamType[tuple[str, ...]]):
     """A comma-separated list of codes, each of which must exist."""
 

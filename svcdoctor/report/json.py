@@ -63,7 +63,11 @@ def finding_document(finding: Finding) -> dict[str, Any]:
         "because": finding.because,
         "explain": finding.explain,
     }
-    return said if finding.location is None else {**said, "location": msgspec.to_builtins(finding.location)}
+    if finding.location is not None:
+        said["location"] = msgspec.to_builtins(finding.location)
+    if finding.known:
+        said["known"] = True
+    return said
 
 
 def render(diagnosis: Diagnosis) -> str:

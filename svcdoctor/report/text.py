@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
@@ -72,9 +72,14 @@ LABEL_WIDTH = 8
 
 
 def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008
+    return page(_blocks(diagnosis, style), summary_lines(diagnosis, style))
+
+
+def page(blocks: Iterable[list[str]], last: Iterable[str]) -> str:
+    """Blocks of lines as a report has them, and its last lines."""
     lines: list[str] = []
     apart = False
-    for told in _blocks(diagnosis, style):
+    for told in blocks:
         # One line a healthy Service; anything longer stands apart.
         if lines and (apart or len(told) > 1):
             lines.append("")
@@ -82,7 +87,7 @@ def render(diagnosis: Diagnosis, style: Style = Style()) -> str:  # noqa: B008
         apart = len(told) > 1
     if lines:
         lines.append("")
-    lines += summary_lines(diagnosis, style)
+    lines += last
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
