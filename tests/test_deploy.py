@@ -118,6 +118,11 @@ def metrics() -> dict[str, set[str]]:
     return found
 
 
+def test_the_metrics_that_are_described_exist() -> None:
+    described = set(re.findall(r"svcdoctor_\w+", (ROOT / "docs" / "exporter.md").read_text(encoding="utf-8")))
+    assert described and described <= metrics().keys()
+
+
 def test_the_dashboard_asks_for_metrics_and_labels_that_exist() -> None:
     dashboard = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     panels = dashboard["panels"]

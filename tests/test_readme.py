@@ -18,6 +18,7 @@ from svcdoctor.cli import COMMANDS as ALL_COMMANDS
 from svcdoctor.cli import cli
 from svcdoctor.demo import recorded_world
 from svcdoctor.diagnosis import OWN_LIMITS, Scope, diagnose
+from svcdoctor.report import json as json_report
 from svcdoctor.report import text
 
 README = Path(__file__).parents[1] / "README.md"
@@ -42,6 +43,13 @@ def check_region(name: str, wanted: str, path: Path = README) -> None:
 def test_the_screen_is_what_the_demo_prints() -> None:
     report = text.render(diagnose(recorded_world(), Scope("shop", names=("orders",))).diagnosis)
     check_region("screen", f"```\n$ svcdoctor diagnose orders\n{report}```\n")
+
+
+def test_what_is_said_of_manifests_is_what_was_said_of_some() -> None:
+    lines = (README.parent / "tests/manifests/helm.txt").read_text(encoding="utf-8").splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("  cause "))
+    end = next(number for number, line in enumerate(lines) if line.startswith("  fix "))
+    check_region("planned", "```text\n" + "\n".join(lines[start : end + 1]) + "\n```\n")
 
 
 def test_the_picture_is_the_dashboard_on_the_demo() -> None:
@@ -116,20 +124,52 @@ def test_every_line_to_type_is_one_that_a_test_runs() -> None:
     assert others == ELSEWHERE
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_is_understood(command: str, tmp_path: Path) -> None:
+# What is behind a pipe reads standard input.
+PIPED = sorted(
+    f"svcdoctor{match[1].rstrip()}"
+    for block in re.findall(r"```console\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    for line in block.splitlines()
+    if (match := re.search(r"(?:^\$|\|) svcdoctor\b([^#]*)", line))
+)
+MANIFEST = (
+    """{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "cart"}, "spec": {"ports": [{"port": 80}]}}"""
+)
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory in which commands run, with the files that they read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # this process is not the command
+    for name in ("bug.json.zst", "incident.json.zst", "capture.json"):
+        (tmp_path / name).write_bytes(recorded_world().record())
+    (tmp_path / "known.json").write_text(json_report.render(diagnose(recorded_world(), Scope()).diagnosis))
+    (tmp_path / "k8s").mkdir()
+    (tmp_path / "k8s" / "cart.yaml").write_text(MANIFEST)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", sorted({*COMMANDS, *PIPED}))
+def test_every_command_is_understood(command: str, files: Path) -> None:
     """Commands that need a cluster get as far as looking for one; the others do what they say."""
     words = shlex.split(command)[1:]
-    runner = CliRunner(env={"KUBECONFIG": str(tmp_path / "none"), "HOME": str(tmp_path)})
-    result = runner.invoke(cli, words)
-    if words and words[0] in ("explain", "rbac", "completion"):
+    runner = CliRunner(env={"KUBECONFIG": str(files / "none"), "HOME": str(files)})
+    result = runner.invoke(cli, words, input=MANIFEST)
+    if words and words[0] in ("explain", "rbac", "completion", "schema"):
         assert result.exit_code == 0 and result.output
-    elif words == ["demo"]:
-        assert result.exit_code == 1 and " Services: " in result.output
-    elif "--replay" in words:
-        assert result.exit_code == 2 and "cannot be read: No such file" in result.output
+    elif "demo" in words or "--replay" in words:
+        assert result.exit_code == 1 and result.output
+    elif "-f" in words and "--with-cluster" not in words:
+        assert "default/cart" in result.output
     else:
         assert type(result.exception).__name__ == "ConfigError", result.output
+    if "demo" in words:
+        written = {word.partition("=")[2] for word in words if "=" in word}
+        assert all((files / name).stat().st_size for name in written)
+
+
+def test_every_command_has_an_example() -> None:
+    assert {shlex.split(command)[1] for command in COMMANDS if " " in command} >= {*ALL_COMMANDS} - {"dashboard"}
 
 
 @pytest.mark.parametrize("target", TARGETS)
