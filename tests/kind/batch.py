@@ -17,7 +17,7 @@ from suites import CLUSTER_SCOPED, Document, ExpectedFinding, SuiteCase, reporte
 from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice, Pod
 from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
-PODS_A_BATCH = 64
+PODS_A_BATCH = 60
 CASES_A_BATCH = 54
 WORKERS = 2
 COMPARED = ("fail", "warn", "unknown")
