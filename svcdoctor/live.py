@@ -37,6 +37,7 @@ from svcdoctor.reflector import (
     StreamState,
 )
 from svcdoctor.schedule import Answered, Rhythm, Schedule
+from svcdoctor.sockets import Sockets
 from svcdoctor.text import printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
@@ -72,7 +73,7 @@ class Update(NamedTuple):
     judged: int = 0  # how often a Service was judged since the start
 
 
-Message: TypeAlias = News | Answered | Callable[[], None]
+Message: TypeAlias = News | Answered | Sockets | Callable[[], None]
 
 
 class Live:
@@ -106,6 +107,7 @@ class Live:
         if probe:
             self._world.lookups = {}
             self._world.expects_lookups = True
+            self._world.look_at_sockets()
         self._log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
         self._news = False
         self._paused = False
@@ -223,6 +225,8 @@ class Live:
             self._log.append(message)
         elif isinstance(message, Answered):
             self._take_answer(message)
+        elif isinstance(message, Sockets):
+            self._take_sockets(message)
         elif isinstance(message, Replaced | Changed | Missed | Moved):
             if self._streams.get((message.stream.resource.name, message.stream.namespace)) is message.stream:
                 self._take_news(message)
@@ -298,6 +302,13 @@ class Live:
         if self._schedule:
             self._schedule.done(answer.namespace, answer.said)
 
+    def _take_sockets(self, seen: Sockets) -> None:
+        self._world.see(seen)
+        outcome = seen.unavailable or f"{len(seen.listeners)} ports listened on"
+        self._log.append(LogEntry("probe", seen.command, outcome, seen.seconds, datetime.now(UTC)))
+        if self._schedule:
+            self._schedule.looked(seen)
+
     # --- streams
 
     def _open_scope(self) -> None:
@@ -342,9 +353,12 @@ class Live:
 
     def _follow_wants(self) -> None:
         wants = self._doctor.wants | (self._schedule.wants if self._schedule else frozenset())
+        if self._schedule:
+            with self._lock:
+                self._schedule.look(self._world, [want for want in wants if want.resource == "sockets"])
         for want in sorted(wants):
             if want.resource not in RESOURCES:
-                continue  # lookups, which have a schedule
+                continue  # lookups and looks, which have a schedule
             whole = self._streams.get((want.resource, EVERYWHERE))
             if whole is None or want.resource in self._forbidden:
                 everywhere = self._scope.namespace == EVERYWHERE and want.resource not in self._forbidden

@@ -1,6 +1,7 @@
-"""When names are looked up, and the threads that do it: one exec a namespace, never because of an event.
+"""When names are looked up and Pods looked into, and the threads that do it: never because of an event.
 
-The live thread decides and takes the answers; only the lookups themselves run elsewhere.
+Names by one exec a namespace; of Pods those whose ports nothing else proves. The live thread decides and takes the
+answers; only the looking itself runs elsewhere.
 """
 
 from __future__ import annotations
@@ -8,23 +9,27 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, Question, ask, questions
+from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, SOCKET_SECONDS, Question, ask, questions
 from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster, KubeError
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import Pod
+from svcdoctor.socketlook import look_at_sockets
+from svcdoctor.sockets import Sockets
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 
 class Rhythm(NamedTuple):
-    """Seconds between two lookups in a namespace."""
+    """Seconds between two lookups in a namespace, and two looks into a Pod."""
 
     lookups: float = 60.0
     unanswered: float = 20.0  # where a name had no answer: whoever mends it wants to see that
     new_names: float = 10.0  # where a Service has come that nobody has asked for yet
+    sockets: float = 60.0
+    a_look: float = 2.0  # for each Pod that is looked into again and again: many of them come round later
 
 
 class Answered(NamedTuple):
@@ -36,24 +41,31 @@ class Answered(NamedTuple):
 
 
 class Schedule:
-    """Looks names up, one exec a namespace, in a few threads; when, the live thread decides."""
+    """Looks names up and into Pods, in a few threads; when, the live thread decides."""
 
-    def __init__(self, cluster: Cluster, scope: Scope, tell: Callable[[Answered], None], rhythm: Rhythm) -> None:
+    def __init__(
+        self, cluster: Cluster, scope: Scope, tell: Callable[[Answered | Sockets], None], rhythm: Rhythm
+    ) -> None:
         self._cluster = cluster
         self._scope = scope
         self._tell = tell
         self._rhythm = rhythm
-        self._jobs: queue.SimpleQueue[Question | Lookups | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Question | Pod | None] = queue.SimpleQueue()
         self._due: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._running: set[str] = set()
         self._blocked: set[str] = set()
+        self._looked: dict[tuple[str, str], float] = {}  # Pods that were looked into, and when
+        self._looking: set[tuple[str, str]] = set()
         self.wants: frozenset[Want] = frozenset()  # what has to be read before anybody can be asked
         self._threads = 0
 
     def ask_now(self, namespaces: Collection[str] | None) -> None:
         for namespace in self._due if namespaces is None else namespaces:
             self._due[namespace] = 0.0
+        for place in self._looked:
+            if namespaces is None or place[0] in namespaces:
+                self._looked[place] = float("-inf")
 
     def has_new_names(self, namespace: str) -> None:
         if namespace in self._asked:
@@ -71,7 +83,34 @@ class Schedule:
     def idle_seconds(self, now: float) -> float:
         # What is due and cannot be asked yet waits for objects, whose coming wakes the live thread anyway.
         waiting = self._due.keys() - self._running - self._blocked
-        return max(0.0, min((self._due[namespace] - now for namespace in waiting), default=3600.0))
+        ends = [self._due[namespace] for namespace in waiting]
+        ends += [at + self._turn for place, at in self._looked.items() if place not in self._looking]
+        return max(0.0, min(ends, default=now + 3600.0) - now)
+
+    @property
+    def _turn(self) -> float:
+        """Seconds after which a Pod is looked into again."""
+        return max(self._rhythm.sockets, self._rhythm.a_look * len(self._looked))
+
+    def look(self, world: World, wants: Iterable[Want]) -> None:
+        """Look into the Pods that somebody wants to know about, and again into those whose turn it is."""
+        now, turn = time.monotonic(), self._turn
+        again = [place for place, at in self._looked.items() if now - at >= turn]
+        wanted = [(want.namespace.partition("/")[0], want.namespace.partition("/")[2]) for want in wants]
+        for namespace, name in (*wanted, *again):
+            pod: Pod | None = world.listed_or_nothing("pods", namespace).get(name)
+            if pod is None:
+                self._looked.pop((namespace, name), None)
+            elif (namespace, name) not in self._looking:
+                self._looking.add((namespace, name))
+                self._start(pod)
+
+    def looked(self, seen: Sockets) -> None:
+        place = (seen.namespace, seen.pod)
+        self._looking.discard(place)
+        # Rights do not come by asking every minute.
+        later = 600.0 if seen.unavailable in ("forbidden", "no-tool") else 0.0
+        self._looked[place] = time.monotonic() + later
 
     def run_due(self, world: World, now: float) -> None:
         for namespace in _namespaces_of_services(world, self._scope):
@@ -122,19 +161,25 @@ class Schedule:
         if known is not None:
             self._tell(Answered(question.namespace, known, 0.0))
             return
-        self._jobs.put(question)
-        if self._threads < min(LOOKUPS_AT_ONCE, len(self._running)):
+        self._start(question)
+
+    def _start(self, job: Question | Pod) -> None:
+        self._jobs.put(job)
+        if self._threads < min(LOOKUPS_AT_ONCE, len(self._running) + len(self._looking)):
             self._threads += 1
             threading.Thread(target=self._work, name=f"lookups {self._threads}", daemon=True).start()
 
     def _work(self) -> None:
-        while isinstance(question := self._jobs.get(), Question):
+        while job := self._jobs.get():
+            if isinstance(job, Pod):
+                self._tell(look_at_sockets(self._cluster, job, timeout=SOCKET_SECONDS))
+                continue
             started = time.monotonic()
             try:
-                said = ask(self._cluster, question, LOOKUP_SECONDS)
+                said = ask(self._cluster, job, LOOKUP_SECONDS)
             except KubeError as error:
                 said = Lookups(Vantage(kind="exec"), unavailable="error", detail=str(error))
-            self._tell(Answered(question.namespace, said, time.monotonic() - started))
+            self._tell(Answered(job.namespace, said, time.monotonic() - started))
 
 
 def _namespaces_of_services(world: World, scope: Scope) -> Sequence[str]:

@@ -105,7 +105,7 @@ MAY_IMPORT = {
     "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
     "contexts": "collect finding kube kubeconfig",
-    "schedule": f"{PURE} world diagnosis kube collect",
+    "schedule": f"{PURE} world diagnosis kube collect socketlook",
     "changes": "finding",
     "exporter": "__init__ changes finding live objects reflector text",
     "eventwriter": "changes finding kube",

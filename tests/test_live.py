@@ -16,8 +16,10 @@ from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
 from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.live import Live, Replayed, Timing, Update
+from svcdoctor.objects import Pod
 from svcdoctor.reflector import Pace
 from svcdoctor.schedule import Rhythm
+from svcdoctor.sockets import Listener, Sockets, started_last
 from svcdoctor.world import World
 from watched_apiserver import WatchedApiServer
 
@@ -240,7 +242,9 @@ def test_a_young_service_is_judged_when_its_time_is_up(
 
 
 def execs(server: WatchedApiServer) -> int:
-    return sum(request.path.endswith("/exec") for request in server.received)
+    """How often a Pod was asked for names."""
+    asked = (request for request in server.received if request.path.endswith("/exec"))
+    return sum(request.query["command"][0] == "sh" for request in asked)
 
 
 def test_names_are_looked_up_at_first_on_demand_and_never_because_of_an_event(
@@ -265,6 +269,28 @@ def test_names_are_looked_up_on_a_schedule(server: WatchedApiServer, screen: Scr
     server.forbids = lambda resource, namespace: resource.startswith("pods/")
     live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(lookups=0.05)))
     screen.until(lambda: execs(server) > 3)
+
+
+def test_pods_are_looked_into_again_until_they_listen(
+    screen: Screen, live: StartLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ports = [9999]
+
+    def look(_: object, pod: Pod, **__: object) -> Sockets:
+        listener = Listener("TCP", "0.0.0.0", ports[0])
+        return Sockets(pod.metadata.namespace, pod.metadata.name, "web", (listener,), started=started_last(pod))
+
+    monkeypatch.setattr("svcdoctor.schedule.look_at_sockets", look)
+    live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(sockets=0.05, a_look=0.0)))
+    screen.until(lambda: cause(screen, "cart") == "port-target-unlistened")
+    ports[0] = 8080
+    screen.until(lambda: cause(screen, "cart") is None)
+    assert any(entry.command.endswith("cat /proc/net/tcp /proc/net/tcp6") for entry in screen.last.log)
+
+
+def cause(screen: Screen, name: str) -> str | None:
+    found = screen.service(name)
+    return found.cause if found else ""
 
 
 def test_while_paused_nothing_is_posted_and_nothing_is_missed(
