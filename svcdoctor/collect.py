@@ -196,7 +196,9 @@ class _Reader:
         pods = [pod for want in wants if (pod := pod_wanted(self.world, want))]
         held = pods[:MOST_SOCKETS]
 
-        forbidden: set[str] = set()
+        # Who may not look names up inside a namespace's Pods may not look into them either.
+        asked = (self.world.lookups or {}).items()
+        forbidden = {namespace for namespace, said in asked if said.unavailable == "forbidden"}
 
         def look(pod: Pod) -> Sockets:
             if pod.metadata.namespace in forbidden:

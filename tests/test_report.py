@@ -20,9 +20,8 @@ import svcdoctor.report.text as report_text
 import svcdoctor.report.yaml as report_yaml
 from simulate import simulate
 from suites import SuiteCase, load_suites
-from svcdoctor.diagnosis import Scope, diagnose
-from svcdoctor.finding import Diagnosis, Gap, Status
-from svcdoctor.objects import RESOURCES
+from svcdoctor.diagnosis import Scope, diagnose_recorded
+from svcdoctor.finding import Diagnosis, Status
 from svcdoctor.report import FORMATS, rendered
 from svcdoctor.text import printable
 from svcdoctor.world import World
@@ -45,11 +44,7 @@ def world_of(case: SuiteCase) -> World:
 
 
 def diagnosed(world: World) -> Diagnosis:
-    """As collect.py does where nobody answers: what is still asked for becomes a gap."""
-    while wants := diagnose(world, Scope()).wants:
-        for want in wants:
-            world.miss(Gap("list", want.resource, RESOURCES[want.resource].group, want.namespace, "not-read"))
-    return diagnose(world, Scope()).diagnosis
+    return diagnose_recorded(world, Scope())
 
 
 @functools.cache
