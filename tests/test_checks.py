@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import os
 import re
 from collections import defaultdict
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from msgspec.structs import replace
 
 import svcdoctor.checks
+import svcdoctor.report.json as report_json
 from simulate import simulate
 from suites import SuiteCase, load_suites, rewrite_golden
 from svcdoctor.case import Case, ClientCase, ClusterCase, Entry, EntryCase, View
 from svcdoctor.checks import ALL
-from svcdoctor.diagnosis import OWN_LIMITS, Scope, callers_in, diagnose
+from svcdoctor.diagnosis import OWN_LIMITS, Outcome, Scope, callers_in, diagnose
 from svcdoctor.finding import Diagnosis, Status, Summary
 from svcdoctor.report import text
 from svcdoctor.roles import CODES
@@ -31,6 +35,11 @@ SHOWN = {Status.FAIL, Status.WARN, Status.UNKNOWN}
 @functools.cache
 def world_of(case: SuiteCase) -> World:
     return simulate(case.manifests(), case.observed(), case.probe())
+
+
+@functools.cache
+def outcome_of(case: SuiteCase) -> Outcome:
+    return diagnose(world_of(case), Scope())
 
 
 def of_the_case(namespace: str) -> bool:
@@ -64,7 +73,7 @@ def shown(diagnosis: Diagnosis, notes: set[str]) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_suite(case: SuiteCase) -> None:
-    outcome = diagnose(world_of(case), Scope())
+    outcome = outcome_of(case)
     assert not outcome.wants
     report = text.render(narrowed(outcome.diagnosis))
     updating = bool(os.environ.get("SVCDOCTOR_UPDATE"))
@@ -74,6 +83,16 @@ def test_suite(case: SuiteCase) -> None:
     notes = {finding.code for finding in case.findings() if finding.status == "note"}
     assert sorted(shown(outcome.diagnosis, notes)) == sorted(expected), f"{case.where}\n{report}"
     assert updating or report == case.text
+
+
+def test_json_of_every_case_keeps_the_contract() -> None:
+    schema = Draft202012Validator(json.loads(files("svcdoctor").joinpath("report/schema.json").read_text()))
+    errors = [
+        f"{case.id}: {error.json_path}: {error.message}"
+        for case in CASES
+        for error in schema.iter_errors(json.loads(report_json.render(outcome_of(case).diagnosis)))
+    ]
+    assert errors == []
 
 
 # --- what must hold for every check and code ---------------------------------------------------------------------
