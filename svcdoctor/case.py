@@ -148,6 +148,7 @@ ENTRY_POINTS = re.compile(r"ingress|gateway|traefik|haproxy|envoy|contour|kong|i
 SERVING_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets")
 # The last part of a label key that tells releases of one application apart.
 VERSION_KEYS = frozenset({"version", "color", "colour", "track", "release", "slot", "stage", "revision", "deployment"})
+LONGEST_START_SECONDS = 180.0  # a program that takes longer to listen is given up
 SETTLING_SECONDS = 30.0  # controllers and kubelets are given this long before what they have not done is a fault
 
 
@@ -876,7 +877,11 @@ class Case(View):
         Nor is it told where that may change by itself, or where the Pod turns packets to other ports on their way in.
         """
         seen = self._seen_sockets.get(backend.owner)
-        return seen if seen and not seen.unavailable else None
+        if seen is None or seen.unavailable:
+            return None
+        # What listens on nothing at all may be starting; what listens elsewhere has started.
+        starts = not seen.listeners and self.is_younger(seen.started, LONGEST_START_SECONDS)
+        return None if starts else seen
 
     @cached_property
     def _seen_sockets(self) -> dict[Subject, Sockets | None]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future
 from typing import NamedTuple, TypeVar
@@ -32,6 +33,8 @@ PARALLEL = 8  # requests at once: what a server's fair queuing gives one client 
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
 SOCKET_SECONDS = 5.0
+CONFIRM_SECONDS = 1.0  # between two looks at a Pod that does not listen
+SEEN_INSIDE = ("port-target-unlistened", "port-target-vs-probe", "port-target-swapped", "port-bind-localhost")
 MOST_SOCKETS = 400  # Pods that a run looks into
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
 # What every cluster is asked for sooner or later: an API that it does not have costs no request.
@@ -106,6 +109,8 @@ class _Reader:
         self.request_timeout = options.request_timeout
         self.progress = progress
         self.world = World(context=cluster.context)
+        self.looks: Counter[Want] = Counter()  # into Pods
+        self.looked_at = 0.0
 
     # --- objects
 
@@ -180,7 +185,7 @@ class _Reader:
             outcome = judge(self.world, self.scope)
             wants = self.all_of(outcome.wants)
             # Each is a list afterwards or a gap, and neither is wanted again.
-            if not wants:
+            if not wants and not (wants := self.doubts(outcome.diagnosis)):
                 return outcome
             self.look_at_sockets([want for want in wants if want.resource == "sockets"])
             wants = [want for want in wants if want.resource != "sockets"]
@@ -188,10 +193,27 @@ class _Reader:
             self.read(wants)
             self.read_narrower({want.resource for want in wants})
 
+    def doubts(self, diagnosis: Diagnosis) -> list[Want]:
+        """Pods that are said not to listen, to be looked into a second time: a program may just have been restarted."""
+        pods = {
+            Want("sockets", f"{service.namespace}/{pod}")
+            for service in diagnosis.services
+            for finding in service.findings
+            if finding.code in SEEN_INSIDE
+            for pod in finding.pods
+        }
+        seen = (want for want in pods if self.world.is_answered(*want) and self.looks[want] == 1)
+        again = sorted(seen)
+        left = CONFIRM_SECONDS - (time.monotonic() - self.looked_at)
+        if again and left > 0:
+            time.sleep(min(left, self._seconds(CONFIRM_SECONDS)))
+        return again
+
     def look_at_sockets(self, wants: list[Want]) -> None:
         """See what each of these Pods listens on."""
         if not wants:
             return
+        self.looks.update(wants)
         self.progress.doing(f"looking at the ports of {plural(len(wants), 'Pod')}")
         pods = [pod for want in wants if (pod := pod_wanted(self.world, want))]
         held = pods[:MOST_SOCKETS]
@@ -209,6 +231,7 @@ class _Reader:
             self.world.see(seen)
             if seen.unavailable == "forbidden":
                 forbidden.add(pod.metadata.namespace)
+        self.looked_at = time.monotonic()
         for pod in pods[MOST_SOCKETS:]:
             self.world.see(unseen(pod, "timeout", f"only {MOST_SOCKETS} Pods are looked into"))
 

@@ -401,6 +401,7 @@ class PodSpec(Object, frozen=True):
     security_context: SecurityContext | None = None
     node_selector: dict[str, str] | None = None
     scheduler_name: str | None = None
+    runtime_class_name: str | None = None
     volumes: list[Volume] | None = None
     service_account_name: str | None = None
 

@@ -48,10 +48,12 @@ def mentions(container: Container, number: int) -> bool:
 
 
 def intercepts(spec: PodSpec) -> bool:
-    """Whether something in the Pod may turn packets to another port before a program sees them: a proxy that was put
-    into it, or a container that may change its firewall."""
+    """Whether something may turn packets to another port before a program sees them: a proxy that was put into the Pod,
+    a container that may change its firewall, or a sandbox with a network of its own (gVisor, Kata)."""
     containers = [*(spec.init_containers or []), *(spec.containers or [])]
-    return any(container.name in PROXIES or _may_redirect(container) for container in containers)
+    return spec.runtime_class_name is not None or any(
+        container.name in PROXIES or _may_redirect(container) for container in containers
+    )
 
 
 def _may_redirect(container: Container) -> bool:

@@ -17,7 +17,8 @@ from svcdoctor.collect import AT_ONCE, Collected, Options, Progress, collect, in
 from svcdoctor.diagnosis import CORE, Scope, kinds_read
 from svcdoctor.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.labels import parse
-from svcdoctor.objects import RESOURCES
+from svcdoctor.objects import RESOURCES, Pod
+from svcdoctor.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, NotRead
 from test_cli import BROKEN, HEALTHY, app
 
@@ -286,3 +287,52 @@ def test_an_error_is_raised_where_its_result_is_asked_for() -> None:
 def test_no_jobs_are_no_results() -> None:
     nothing: list[Any] = []
     assert list(in_parallel(nothing, lambda job: job, 4)) == []
+
+
+# --- what Pods listen on -----------------------------------------------------------------------------------------
+
+UNPROVEN = [
+    {
+        "kind": "Service",
+        "metadata": {"name": "cart"},
+        "spec": {"selector": {"app": "cart"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    },
+    {
+        "kind": "Pod",
+        "metadata": {"name": "cart", "labels": {"app": "cart"}},
+        "spec": {"containers": [{"name": "web", "image": "cart:1"}]},
+    },
+]
+
+
+@pytest.mark.parametrize(
+    ("seen", "cause", "looks"),
+    [
+        ([[8080]], None, 1),
+        ([[9090], [8080]], None, 2),
+        ([[9090], [9090]], "port-target-unlistened", 2),
+        ([[]], "port-target-unlistened", 2),
+    ],
+    ids=["listens", "restarted-a-moment-ago", "listens-elsewhere", "listens-on-nothing"],
+)
+def test_a_pod_is_said_not_to_listen_only_after_a_second_look(
+    connect: Callable[[SimulatedApiServer], Cluster],
+    monkeypatch: pytest.MonkeyPatch,
+    seen: list[list[int]],
+    cause: str | None,
+    looks: int,
+) -> None:
+    asked: list[str] = []
+
+    def look(_: object, pod: Pod, **__: object) -> Sockets:
+        ports = seen[min(len(asked), len(seen) - 1)]
+        asked.append(pod.metadata.name)
+        listeners = tuple(Listener("TCP", "0.0.0.0", port) for port in ports)
+        return Sockets(pod.metadata.namespace, pod.metadata.name, "web", listeners, started=started_last(pod))
+
+    monkeypatch.setattr("svcdoctor.collect.look_at_sockets", look)
+    monkeypatch.setattr("svcdoctor.collect.CONFIRM_SECONDS", 0.0)
+    with SimulatedApiServer(simulate(UNPROVEN)) as server:
+        collected = collect(connect(server), Scope("shop"), Options())
+    assert collected.diagnosis.services[0].cause == cause
+    assert asked == ["cart"] * looks

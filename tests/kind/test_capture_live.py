@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
-from test_cluster_faults import shop
+from test_cluster_faults import shop, until
 
 BROKEN = """
 kind: Service
@@ -28,6 +28,8 @@ FORMATS = ("text", "wide", "json", "markdown", "junit")
 def namespace(cluster: Cluster) -> Iterator[str]:
     with shop(cluster, "f-capture") as made:
         cluster.kubectl("-n", made, "apply", "-f", "-", input=BROKEN)
+        # What is young is told with its age, in which two runs differ.
+        until(cluster, lambda _, report: report["summary"]["fail"] == 2, "-n", made)
         yield made
 
 
@@ -36,22 +38,17 @@ def test_a_capture_gives_the_report_of_the_cluster(
     cluster: Cluster, namespace: str, tmp_path: Path, redact: tuple[str, ...]
 ) -> None:
     file = str(tmp_path / "world.json.zst")
-    # What is young is said to be so; a report and a capture a second apart would differ in that.
-    cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
-    for _ in range(5):
-        live = [cluster.svcdoctor("diagnose", "-n", namespace, "-o", "text").stdout for _ in range(2)]
-        captured = cluster.svcdoctor("capture", "-n", namespace, "-o", file, *redact)
-        assert captured.returncode == 0, captured.stderr
-        replayed = cluster.svcdoctor("diagnose", "--replay", file, "-o", "text")
-        if live[0] == live[1] and (redact or replayed.stdout == live[0]):
-            break
-    assert replayed.returncode == 1, replayed.stderr
+    live = cluster.svcdoctor("diagnose", "-n", namespace, "-o", "text")
+    captured = cluster.svcdoctor("capture", "-n", namespace, "-o", file, *redact)
+    assert captured.returncode == 0, captured.stderr
+    replayed = cluster.svcdoctor("diagnose", "--replay", file, "-o", "text")
+    assert replayed.returncode == live.returncode == 1, replayed.stderr
     if redact:
-        assert namespace not in replayed.stdout and "typing" not in replayed.stdout
-        assert replayed.stdout.count("selector-value-mismatch:") == live[0].count("selector-value-mismatch:")
-        assert replayed.stdout.count("slice-ports-empty:") == live[0].count("slice-ports-empty:")
+        assert namespace not in replayed.stdout and "typing-error" not in replayed.stdout
+        for code in ("selector-value-mismatch:", "slice-ports-empty:"):
+            assert replayed.stdout.count(code) == live.stdout.count(code) > 0
     else:
-        assert replayed.stdout == live[0]
+        assert replayed.stdout == live.stdout
 
 
 def test_a_capture_gives_the_same_bytes_whenever_it_is_replayed(
