@@ -164,9 +164,9 @@ def _judge_by_sockets(case: Case, index: int, port: ServicePort, finding: Findin
         if (sockets := case.sockets(backend))
     ]
     deaf = [one for one in seen if not one[1].on(one[2], port.protocol)]
-    if not seen or (finding and len(deaf) < len(case.backing)):
-        return finding if not seen else None
-    if not deaf:
+    if not seen:
+        return finding
+    if len(deaf) < len(case.backing):  # that the selector finds other programs as well is another question
         return None
     listening = tuple(_listening(sockets, port) for _, sockets, _ in deaf[:3])
     unheard = _unheard(case, index, port, deaf, listening)
@@ -195,8 +195,7 @@ def _unheard(
     )
     if free and port.port in free:
         free = [port.port]
-    say = fail if len(deaf) == len(case.backing) else warn
-    return say(
+    return fail(
         "port-target-unlistened",
         case.subject,
         message,
