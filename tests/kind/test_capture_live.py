@@ -46,8 +46,7 @@ def test_a_capture_gives_the_report_of_the_cluster(
     if redact:
         # `capture` is a word of svcdoctor itself, which stays; the Service's name is the cluster's own.
         assert "typing-error" not in replayed.stdout
-        for code in ("selector-value-mismatch:", "slice-ports-empty:"):
-            assert replayed.stdout.count(code) == live.stdout.count(code) > 0
+        assert replayed.stdout.count("slice-ports-empty:") == live.stdout.count("slice-ports-empty:") > 0
     else:
         assert replayed.stdout == live.stdout
 
