@@ -238,14 +238,22 @@ def shared_fault(cluster: Cluster, code: str, *statuses: str) -> None:
 
 
 def test_kube_proxy_leaves_a_node(healthy_cluster: Cluster) -> None:
-    """The node no longer has the label that the DaemonSet asks for."""
-    kubectl, node = healthy_cluster.kubectl, f"{healthy_cluster.name}-worker2"
-    kubectl("label", "node", node, "kubernetes.io/os=other", "--overwrite")
+    """The DaemonSet asks for a label that one node lacks. (A label of the kubelet's own would come back by itself.)"""
+    kubectl, label = healthy_cluster.kubectl, "example.com/proxy"
+    nodes = [f"{healthy_cluster.name}-{role}" for role in ("control-plane", "worker")]
+    kubectl("label", "node", *nodes, f"{label}=yes", "--overwrite")
+
+    def ask_for(value: str | None) -> None:
+        patch = json.dumps({"spec": {"template": {"spec": {"nodeSelector": {label: value}}}}})
+        kubectl("-n", "kube-system", "patch", "daemonset", "kube-proxy", "-p", patch)
+
+    ask_for("yes")
     try:
         shared_fault(healthy_cluster, "dp-kubeproxy-down")
     finally:
-        kubectl("label", "node", node, "kubernetes.io/os=linux", "--overwrite")
+        ask_for(None)
         kubectl("-n", "kube-system", "rollout", "status", "daemonset/kube-proxy", "--timeout=120s")
+        kubectl("label", "node", *nodes, f"{label}-")
     until(healthy_cluster, healthy, "-A")
 
 
