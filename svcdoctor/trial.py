@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from svcdoctor.case import PODS_BY_OWNER
 from svcdoctor.finding import Certainty, Finding, Remedy, Role, ServiceDiagnosis, Status
 from svcdoctor.kubectl import Change, changes
-from svcdoctor.objects import EndpointSlice, Pod, Service, Workload
+from svcdoctor.objects import EndpointSlice, Pod, Probe, Service, Workload
 from svcdoctor.reconcile import (
     CONTROLLER,
     MANAGED_BY,
@@ -153,6 +153,8 @@ def _rolled_out(world: World, change: Change) -> Iterator[Laid]:
     template_changed = before.spec.template != after.spec.template
     if not all(is_ready(pod) for pod in pods) or (template_changed and not pods):
         raise _Untold  # whether its Pods become ready by this is more than the objects tell
+    if _readiness_probes(before) != _readiness_probes(after):
+        raise _Untold  # nor do they tell whether the program answers the other question
     template = template_of(kind, after)
     wanted = len(pods) if template.desired is None else min(template.desired, MOST_PODS)
     yield from pods_afterwards(kind, after, pods, wanted, replaced=template_changed)
@@ -162,3 +164,7 @@ def _rolled_out(world: World, change: Change) -> Iterator[Laid]:
         name,
         replace(after, status=replace(after.status, ready_replicas=wanted, replicas=wanted)),
     )
+
+
+def _readiness_probes(workload: Workload) -> list[Probe | None]:
+    return [container.readiness_probe for container in workload.spec.template.spec.containers or ()]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -25,6 +26,9 @@ SECONDS_FOR_A_REMEDY = 90.0
 SECONDS_FOR_SLICES = 20.0
 SECONDS_BETWEEN_ROUNDS = 4.0
 VERDICT_EXIT_CODES = (0, 1, 4)
+COMMANDS_AT_ONCE = 4
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -162,8 +166,7 @@ class Batch:
 
     def _try(self) -> None:
         self._make_namespaces()
-        for outcome in self.outcomes.values():
-            self._apply(outcome)
+        self._at_once(self._apply, self.outcomes.values())
         self._poll()
         for outcome in self.outcomes.values():
             if not outcome.met:
@@ -189,8 +192,17 @@ class Batch:
         self.cluster.kubectl("delete", "namespace", "--ignore-not-found", "--timeout=240s", *names, timeout=300)
         documents = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in names]
         self.cluster.kubectl("apply", "-f", "-", input=_list(documents))
-        for name in names:
-            self.cluster.kubectl("-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        self._at_once(
+            lambda name: self.cluster.kubectl(
+                "-n", name, "wait", "--for=create", "serviceaccount/default", "--timeout=60s"
+            ),
+            names,
+        )
+
+    def _at_once(self, work: Callable[[T], object], items: Iterable[T]) -> None:
+        """The first error of some, if any, is raised."""
+        with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
+            list(pool.map(work, items))
 
     def _apply(self, outcome: Outcome) -> None:
         manifests = self._manifests[outcome.case.id]
@@ -300,12 +312,7 @@ class Batch:
                         command = " && ".join([first["command"], *(step["command"] for step in steps)])
                         outcome.remedied.append(Remedied(service["name"], command, first["then"]))
         pending = [outcome for outcome in met if outcome.remedied]
-        for outcome in pending:
-            for remedied in outcome.remedied:
-                try:
-                    self.cluster.sh(remedied.command, outcome.namespace)
-                except (CommandError, subprocess.TimeoutExpired) as error:
-                    remedied.error = str(error)
+        self._at_once(self._apply_remedies, pending)
         ends = time.monotonic() + SECONDS_FOR_A_REMEDY
         while pending:
             reports = {arguments: self._report(arguments) for arguments in {self._arguments(one) for one in pending}}
@@ -315,6 +322,13 @@ class Batch:
             if not pending or time.monotonic() > ends:
                 return
             time.sleep(SECONDS_BETWEEN_ROUNDS)
+
+    def _apply_remedies(self, outcome: Outcome) -> None:
+        for remedied in outcome.remedied:
+            try:
+                self.cluster.sh(remedied.command, outcome.namespace)
+            except (CommandError, subprocess.TimeoutExpired) as error:
+                remedied.error = str(error)
 
     def _arguments(self, outcome: Outcome) -> tuple[str, ...]:
         return outcome.case.live.arguments(outcome.namespace)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, permissive_crds, why_missing
+from reported import healthy, until
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +43,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield made
     finally:
         kind("delete", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(kubeconfig))
+
+
+@pytest.fixture(scope="module")
+def healthy_cluster(cluster: Cluster) -> Cluster:
+    until(cluster, healthy, "-A")
+    return cluster

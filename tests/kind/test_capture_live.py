@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import Cluster
-from test_cluster_faults import shop, until
+from reported import shop, until
 
 BROKEN = """
 kind: Service

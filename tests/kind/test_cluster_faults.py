@@ -8,100 +8,11 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from cluster import Cluster
-
-AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.57"
-SECONDS = 180.0
-
-Report = dict[str, Any]
-
-
-def diagnose(cluster: Cluster, *args: str) -> tuple[int, Report]:
-    done = cluster.svcdoctor("diagnose", "-o", "json", *args)
-    assert done.returncode in (0, 1, 4), done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
-def until(cluster: Cluster, holds: Callable[[int, Report], bool], *args: str, seconds: float = SECONDS) -> Report:
-    """The first report that is as wanted."""
-    ends = time.monotonic() + seconds
-    while True:
-        code, report = diagnose(cluster, *args)
-        if holds(code, report):
-            return report
-        if time.monotonic() > ends:
-            pytest.fail(f"not so within {seconds:.0f} s\n{cluster.svcdoctor('diagnose', *args).stdout}", pytrace=False)
-        time.sleep(3)
-
-
-def codes(findings: list[Report], *statuses: str) -> set[str]:
-    return {finding["code"] for finding in findings if finding["status"] in statuses}
-
-
-def faults(report: Report) -> set[str]:
-    """Everything that the report holds against anybody, as `namespace/name code`."""
-    groups = [(f"{entry['namespace']}/{entry['name']}", entry["findings"]) for entry in report["services"]]
-    groups += [(f"{entry['namespace']}/{entry['name']}", entry["findings"]) for entry in report["missing"]]
-    groups += [(f"{entry['namespace']}/{entry['name']}", entry["findings"]) for entry in report["clients"]]
-    groups.append(("cluster", report["cluster"]["findings"]))
-    return {f"{name} {code}" for name, findings in groups for code in codes(findings, "fail", "warn", "unknown")}
-
-
-def service(report: Report, namespace: str, name: str) -> Report:
-    return next(entry for entry in report["services"] if (entry["namespace"], entry["name"]) == (namespace, name))
-
-
-def healthy(code: int, report: Report) -> bool:
-    return code == 0 and not faults(report)
-
-
-SHOP = """
-kind: Pod
-apiVersion: v1
-metadata: {name: web, labels: {app: web}}
-spec:
-  terminationGracePeriodSeconds: 0
-  %(placement)s
-  containers:
-    - name: web
-      image: %(image)s
-      imagePullPolicy: IfNotPresent
-      args: [netexec, --http-port=8080]
-      ports: [{containerPort: 8080}]
-      readinessProbe: {httpGet: {path: /healthz, port: 8080}, periodSeconds: 2}
----
-kind: Service
-apiVersion: v1
-metadata: {name: web}
-spec:
-  selector: {app: web}
-  ports: [{port: 80, targetPort: 8080}]
-"""
-
-
-@contextmanager
-def shop(cluster: Cluster, namespace: str, *, image: str = AGNHOST, placement: str = "") -> Iterator[str]:
-    """A namespace with one healthy Service `web`, seen healthy, and gone at the end."""
-    cluster.kubectl("create", "namespace", namespace)
-    try:
-        cluster.kubectl("-n", namespace, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
-        cluster.kubectl("-n", namespace, "apply", "-f", "-", input=SHOP % {"image": image, "placement": placement})
-        until(cluster, healthy, "-n", namespace)
-        yield namespace
-    finally:
-        cluster.kubectl("delete", "namespace", namespace, "--timeout=120s")
-
-
-@pytest.fixture(scope="module")
-def healthy_cluster(cluster: Cluster) -> Cluster:
-    until(cluster, healthy, "-A")
-    return cluster
+from reported import AGNHOST, SHOP, codes, diagnose, faults, healthy, service, shared_fault, shop, until
 
 
 def test_a_new_cluster_is_silent(healthy_cluster: Cluster) -> None:
@@ -109,13 +20,6 @@ def test_a_new_cluster_is_silent(healthy_cluster: Cluster) -> None:
     assert code == 0 and not faults(report)
     assert {entry["name"] for entry in report["services"]} == {"kubernetes", "kube-dns"}
     assert all(step["status"] in ("pass", "skip") for entry in report["services"] for step in entry["steps"])
-
-
-def test_dns_is_asked_at_coredns_where_no_pod_has_a_shell(healthy_cluster: Cluster) -> None:
-    with shop(healthy_cluster, "f-distroless", image="svcdoctor/agnhost-distroless:2.57") as namespace:
-        _, report = diagnose(healthy_cluster, "-n", namespace)
-        dns = next(step for step in service(report, namespace, "web")["steps"] if step["step"] == "dns")
-        assert dns["status"] == "pass" and "CoreDNS" in dns["message"]
 
 
 def test_nobody_hands_out_addresses_of_load_balancers(healthy_cluster: Cluster) -> None:
@@ -129,67 +33,6 @@ def test_nobody_hands_out_addresses_of_load_balancers(healthy_cluster: Cluster) 
             namespace,
         )
         assert service(report, namespace, "web")["status"] == "warn"
-
-
-def test_coredns_scaled_to_zero(healthy_cluster: Cluster) -> None:
-    kubectl = healthy_cluster.kubectl
-    with shop(healthy_cluster, "f-coredns-down") as namespace:
-        kubectl("-n", "kube-system", "scale", "deployment/coredns", "--replicas=0")
-        try:
-            report = until(
-                healthy_cluster,
-                lambda code, found: code == 1 and "dns-coredns-down" in codes(found["cluster"]["findings"], "fail"),
-                "-n",
-                namespace,
-            )
-            assert service(report, namespace, "web")["cause"] is None, "a fault that all share is said once"
-        finally:
-            kubectl("-n", "kube-system", "scale", "deployment/coredns", "--replicas=2")
-            kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
-        until(healthy_cluster, healthy, "-n", namespace)
-
-
-def test_kube_dns_selects_nothing(healthy_cluster: Cluster) -> None:
-    kubectl = healthy_cluster.kubectl
-    kubectl("-n", "kube-system", "set", "selector", "service", "kube-dns", "k8s-app=coredns")
-    try:
-        until(
-            healthy_cluster,
-            lambda code, found: "dns-kubedns-no-endpoints" in codes(found["cluster"]["findings"], "fail"),
-            "-A",
-        )
-    finally:
-        kubectl("-n", "kube-system", "set", "selector", "service", "kube-dns", "k8s-app=kube-dns")
-    until(healthy_cluster, healthy, "-A")
-
-
-def test_the_corefile_answers_for_a_service(healthy_cluster: Cluster) -> None:
-    kubectl = healthy_cluster.kubectl
-    with shop(healthy_cluster, "f-corefile") as namespace:
-        config = json.loads(kubectl("-n", "kube-system", "get", "configmap", "coredns", "-o", "json"))["data"][
-            "Corefile"
-        ]
-        rule = f"template ANY ANY web.{namespace}.svc.cluster.local {{\n        rcode NXDOMAIN\n    }}\n    kubernetes "
-        try:
-            configure_coredns(healthy_cluster, config.replace("kubernetes ", rule, 1))
-            report = until(
-                healthy_cluster,
-                lambda code, found: service(found, namespace, "web")["cause"] == "dns-corefile-override",
-                "-n",
-                namespace,
-            )
-            cause = service(report, namespace, "web")["findings"][0]
-            assert any("template" in item["value"] for item in cause["evidence"]), "the rule is quoted"
-        finally:
-            configure_coredns(healthy_cluster, config)
-        until(healthy_cluster, healthy, "-A")
-
-
-def configure_coredns(cluster: Cluster, corefile: str) -> None:
-    patch = json.dumps({"data": {"Corefile": corefile}})
-    cluster.kubectl("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p", patch)
-    cluster.kubectl("-n", "kube-system", "rollout", "restart", "deployment/coredns")
-    cluster.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 
 
 def test_the_endpointslice_controller_is_gone(healthy_cluster: Cluster) -> None:
@@ -215,6 +58,41 @@ def test_the_endpointslice_controller_is_gone(healthy_cluster: Cluster) -> None:
         until(healthy_cluster, healthy, "-n", namespace)
 
 
+def test_every_pod_is_about_to_stop(healthy_cluster: Cluster) -> None:
+    """They still serve, and nothing comes after them."""
+    kubectl = healthy_cluster.kubectl
+    slow = SHOP.replace("terminationGracePeriodSeconds: 0", "terminationGracePeriodSeconds: 300").replace(
+        "      ports:", "      lifecycle: {preStop: {sleep: {seconds: 300}}}\n      ports:"
+    )
+    with shop(healthy_cluster, "f-stopping", manifest=slow) as namespace:
+        kubectl("-n", namespace, "delete", "pod", "web", "--wait=false")
+        until(
+            healthy_cluster,
+            lambda _, found: service(found, namespace, "web")["cause"] == "slice-all-terminating",
+            "-n",
+            namespace,
+        )
+        kubectl("-n", namespace, "delete", "pod", "web", "--force", "--grace-period=0")
+
+
+def test_a_namespace_cannot_end(healthy_cluster: Cluster) -> None:
+    kubectl = healthy_cluster.kubectl
+    hold = ("--type=merge", "-p", '{"metadata":{"finalizers":["example.com/hold"]}}')
+    release = ("--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    with shop(healthy_cluster, "f-ending") as namespace:
+        kubectl("-n", namespace, "patch", "service", "web", *hold)
+        try:
+            kubectl("delete", "namespace", namespace, "--wait=false")
+            until(
+                healthy_cluster,
+                lambda _, found: "lim-ns-terminating" in codes(service(found, namespace, "web")["findings"], "fail"),
+                "-n",
+                namespace,
+            )
+        finally:
+            kubectl("-n", namespace, "patch", "service", "web", *release)
+
+
 def test_a_node_does_not_answer(healthy_cluster: Cluster) -> None:
     node = f"{healthy_cluster.name}-worker2"
     with shop(healthy_cluster, "f-node", placement=f"nodeName: {node}") as namespace:
@@ -230,11 +108,6 @@ def test_a_node_does_not_answer(healthy_cluster: Cluster) -> None:
             subprocess.run(["docker", "unpause", node], check=True, capture_output=True, timeout=60)
             healthy_cluster.kubectl("wait", "--for=condition=Ready", f"node/{node}", "--timeout=120s")
     until(healthy_cluster, healthy, "-A")
-
-
-def shared_fault(cluster: Cluster, code: str, *statuses: str) -> None:
-    """Until the report says it of the cluster."""
-    until(cluster, lambda _, found: code in codes(found["cluster"]["findings"], *(statuses or ("fail",))), "-A")
 
 
 def test_kube_proxy_leaves_a_node(healthy_cluster: Cluster) -> None:
