@@ -141,6 +141,12 @@ def test_nothing_is_said_of_another_image_where_pods_are_not_ready() -> None:
     assert after(world, "kubectl -n shop set image deployment cart web=shop/cart:2") is None
 
 
+def test_nothing_is_said_of_another_readiness_probe() -> None:
+    path = "/spec/template/spec/containers/0/readinessProbe/tcpSocket/port"
+    patch = f'[{{"op":"replace","path":"{path}","value":8081}}]'
+    assert after(world_of(), f"kubectl -n shop patch deployment cart --type=json -p '{patch}'") is None
+
+
 def test_fixing_one_fault_shows_the_next() -> None:
     twice = CART.replace("  selector: {app: cart}\n  ports", "  selector: {app: kart}\n  ports").replace(
         "targetPort: http", "targetPort: htpp"
