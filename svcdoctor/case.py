@@ -45,12 +45,12 @@ from svcdoctor.objects import (
     Workload,
 )
 from svcdoctor.peers import Peer, is_awaited, peers_of
-from svcdoctor.podports import intercepts
+from svcdoctor.podports import dials_from_outside, intercepts
 from svcdoctor.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
 from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.serviceenv import EnvironmentFault, fault_of, has_unready_container
 from svcdoctor.settings import Setting, configs_of, settings_of
-from svcdoctor.sockets import Sockets, started_last
+from svcdoctor.sockets import SEEN_PROTOCOLS, Sockets, started_last
 from svcdoctor.template import (
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
@@ -882,6 +882,19 @@ class Case(View):
         # What listens on nothing at all may be starting; what listens elsewhere has started.
         starts = not seen.listeners and self.is_younger(seen.started, LONGEST_START_SECONDS)
         return None if starts else seen
+
+    def hears(self, backend: Backend, port: ServicePort) -> bool | None:
+        """Whether something listens where a port leads to in a backend: its kubelet proves it, or it was seen inside.
+
+        None where neither tells.
+        """
+        number = self.target_of(port, backend.spec)
+        if number is None or port.protocol not in SEEN_PROTOCOLS:
+            return None
+        if port.protocol == "TCP" and dials_from_outside(backend.spec, number) and any(map(is_ready, backend.pods)):
+            return True
+        seen = self.sockets(backend)
+        return None if seen is None else bool(seen.on(number, port.protocol))
 
     @cached_property
     def _seen_sockets(self) -> dict[Subject, Sockets | None]:

@@ -34,7 +34,13 @@ LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
 SOCKET_SECONDS = 5.0
 CONFIRM_SECONDS = 1.0  # between two looks at a Pod that does not listen
-SEEN_INSIDE = ("port-target-unlistened", "port-target-vs-probe", "port-target-swapped", "port-bind-localhost")
+SEEN_INSIDE = (
+    "port-target-unlistened",
+    "port-target-vs-probe",
+    "port-target-swapped",
+    "port-bind-localhost",
+    "selector-too-broad",
+)
 MOST_SOCKETS = 400  # Pods that a run looks into
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
 # What every cluster is asked for sooner or later: an API that it does not have costs no request.

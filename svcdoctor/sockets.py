@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 
 from svcdoctor.objects import Object, Pod
+from svcdoctor.text import listing
 
 FILES = ("/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6")
 SEEN_PROTOCOLS = ("TCP", "UDP")
@@ -63,6 +64,14 @@ class Sockets(Object, frozen=True):
     def ports(self) -> list[int]:
         """TCP ports that the Pod's other addresses lead to, in their order."""
         return sorted({item.port for item in self.listeners if item.protocol == "TCP" and not item.is_loopback})
+
+    def shown(self, protocol: str) -> str:
+        found = [item.text for item in self.listeners if item.protocol == protocol]
+        return listing(found, 8) or f"no {protocol} port"
+
+    @property
+    def source(self) -> str:
+        return f"/proc/net of pod/{self.pod}, seen inside it"
 
     @property
     def command(self) -> str:

@@ -9,12 +9,13 @@ selector-wrong-workload
     Not a fault when   The Service is an old name kept for a renamed application, or points to a stand-in on purpose.
 
 selector-too-broad
-    The selector finds Pods of several applications, and some of them do not declare the port that requests are sent to.
+    The selector finds Pods of several applications, and some of them do not serve the port that requests are sent to.
     Why it breaks      Connections are spread over all endpoints alike, so those that reach the wrong program are
                        refused: one request in two or three fails.
     Confirm by hand    kubectl -n {namespace} get pods -l {selector} --show-labels
     Fix                Add a label to the selector that only the right workload has.
-    Not a fault when   Both serve the port: declaring it is optional. A canary of the same image is meant to be there.
+    Not a fault when   Both serve the port: declaring it is optional, so it is inferred unless it was seen inside the
+                       Pods. A canary of the same image that serves the port is meant to be there.
 """
 
 from __future__ import annotations
@@ -152,17 +153,34 @@ def _declares(spec: PodSpec, port: ServicePort) -> bool | None:
 
 
 def _too_broad(case: Case, backends: list[Backend]) -> Finding | None:
+    if len(backends) < 2:
+        return None
     for port in case.ports:
-        serving = [backend for backend in backends if _declares(backend.spec, port)]
+        heard = _heard(case, port)
+        serving = [
+            one for one in backends if heard.get(one.ref) or (one.ref not in heard and _declares(one.spec, port))
+        ]
+        deaf = [one for one in backends if heard.get(one.ref) is False]
+        if serving and deaf:
+            return _mixed(case, port, serving, deaf, seen=True)
         programs = {_program(backend.spec) for backend in serving}
         strangers = [
             backend
             for backend in backends
-            if not _declares(backend.spec, port) and _program(backend.spec) not in programs
+            if backend not in serving and not _declares(backend.spec, port) and _program(backend.spec) not in programs
         ]
         if serving and strangers:
-            return _mixed(case, port, serving, strangers)
+            return _mixed(case, port, serving, strangers, seen=False)
     return None
+
+
+def _heard(case: Case, port: ServicePort) -> dict[str, bool]:
+    """Whether each workload listens where the port leads to, as far as that is known for sure."""
+    return {
+        f"{backend.owner.kind.lower()}/{backend.owner.name}": heard
+        for backend in case.backing
+        if (heard := case.hears(backend, port)) is not None
+    }
 
 
 def _program(spec: PodSpec) -> str:
@@ -171,7 +189,7 @@ def _program(spec: PodSpec) -> str:
     return image.rpartition("/")[2].partition(":")[0]
 
 
-def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: list[Backend]) -> Finding:
+def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: list[Backend], *, seen: bool) -> Finding:
     astray = sum(len(backend.pods) for backend in strangers)
     total = astray + sum(len(backend.pods) for backend in serving)
     target = port.target_port if port.target_port is not None else port.port
@@ -184,15 +202,24 @@ def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: lis
         )
         for backend in (*serving, *strangers)
     ]
+    if seen:
+        refs = {backend.ref for backend in strangers}
+        evidence += [
+            Evidence("listens on", sockets.shown(port.protocol), sockets.source)
+            for backend in case.backing
+            if f"{backend.owner.kind.lower()}/{backend.owner.name}" in refs and (sockets := case.sockets(backend))
+        ]
+    else:
+        undeclared = f"{others} listens on {target} without declaring it"
+        evidence.append(Evidence("also possible", undeclared, "declaring a port is optional"))
     return warn(
         "selector-too-broad",
         case.subject,
         f"{astray} of {total} ready Pods {'is' if astray == 1 else 'are'} of {others}, "
-        f"which {'does' if len(strangers) == 1 else 'do'} not declare port {target}",
+        f"which {'does' if len(strangers) == 1 else 'do'} not {'listen on' if seen else 'declare'} port {target}",
         *evidence,
-        Evidence("also possible", f"{others} listens on {target} without declaring it", "declaring a port is optional"),
         remedies=_narrow(case, serving, strangers),
-        inferred=True,
+        inferred=not seen,
         pods=tuple(pod for backend in strangers for pod in backend.pods),
     )
 

@@ -168,15 +168,15 @@ def _judge_by_sockets(case: Case, index: int, port: ServicePort, finding: Findin
         return finding
     if len(deaf) < len(case.backing):  # that the selector finds other programs as well is another question
         return None
-    listening = tuple(_listening(sockets, port) for _, sockets, _ in deaf[:3])
-    unheard = _unheard(case, index, port, deaf, listening)
+    heard = tuple(Evidence("listens on", sockets.shown(port.protocol), sockets.source) for _, sockets, _ in deaf[:3])
+    unheard = _unheard(case, index, port, deaf, heard)
     if finding is None:
         return unheard
     sure = tuple(item for item in finding.evidence if item.label != "otherwise")
     fixes = tuple(remedy for remedy in finding.remedies if remedy.changes_cluster)
     if finding.code in ("port-target-unlistened", "port-target-vs-probe"):
         return replace(unheard, code=finding.code, remedies=unheard.remedies or fixes)
-    return replace(finding, evidence=(*sure, *listening), remedies=fixes, certainty=Certainty.OBSERVED)
+    return replace(finding, evidence=(*sure, *heard), remedies=fixes, certainty=Certainty.OBSERVED)
 
 
 def _unheard(
@@ -184,7 +184,7 @@ def _unheard(
     index: int,
     port: ServicePort,
     deaf: list[tuple[Backend, Sockets, int]],
-    listening: tuple[Evidence, ...],
+    heard: tuple[Evidence, ...],
 ) -> Finding:
     backend, _, number = deaf[0]
     ports = set.intersection(*({*sockets.ports} for _, sockets, _ in deaf)) if port.protocol == "TCP" else set()
@@ -200,7 +200,7 @@ def _unheard(
         case.subject,
         message,
         Evidence("targetPort", str(number), f"service/{case.name} .spec.ports[{index}].targetPort"),
-        *listening,
+        *heard,
         remedies=(_send_to(case, index, free[0]),) if len(free) == 1 else (),
         pods=tuple(pod.metadata.name for backend, _, _ in deaf for pod in backend.pods),
     )
@@ -208,14 +208,6 @@ def _unheard(
 
 def _words(numbers: list[int]) -> list[str]:
     return [str(number) for number in numbers]
-
-
-def _listening(sockets: Sockets, port: ServicePort) -> Evidence:
-    """What one Pod listens on, of the protocol of the Service's port."""
-    found = [item.text for item in sockets.listeners if item.protocol == port.protocol]
-    return Evidence(
-        "listens on", listing(found, 8) or f"no {port.protocol} port", f"/proc/net of pod/{sockets.pod}, seen inside it"
-    )
 
 
 def _served(case: Case, port: ServicePort) -> str:
