@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "reads": "",
     "objects": "text",
     "lookup": "objects text",
-    "sockets": "objects",
+    "sockets": "objects text",
     "finding": "objects text",
     "check": "finding",
     "template": "finding objects text",
