@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from svcdoctor.calicoselector import holds_selector
 from svcdoctor.objects import CustomObject, LabelSelector
-from svcdoctor.policy import NAMESPACE_NAME, Party, holds, selects
+from svcdoctor.policy import NAMESPACE_NAME, Direction, Party, holds, numbers_of, selects
 
 ADMIN_KINDS = {
     "adminnetworkpolicies": "AdminNetworkPolicy",
@@ -33,13 +34,18 @@ class AdminRule(NamedTuple):
 
     kind: str
     policy: CustomObject
+    direction: Direction
     place: int
-    action: str  # Allow, Accept, Deny or Pass
+    action: str  # Allow, Accept or Deny
     name: str
 
     @property
+    def denies(self) -> bool:
+        return self.action == "Deny"
+
+    @property
     def source(self) -> str:
-        return f"{self.kind.lower()}/{self.policy.metadata.name} .spec.ingress[{self.place}]"
+        return f"{self.kind.lower()}/{self.policy.metadata.name} .spec.{self.direction.lower()}[{self.place}]"
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -66,16 +72,39 @@ def in_order(policies: Iterable[tuple[str, CustomObject]]) -> list[tuple[str, Cu
 
 
 def deciding(
-    policies: Iterable[tuple[str, CustomObject]], destination: Party, source: Party | None, number: int, protocol: str
+    policies: Iterable[tuple[str, CustomObject]],
+    direction: Direction,
+    own: Party,
+    other: Party | None,
+    number: int,
+    protocol: str,
+    isolated: bool,
 ) -> AdminRule | None:
-    """The first rule that fits a connection from the source, or from anybody (None: only rules for everybody fit)."""
+    """The rule that decides a connection of `own`, the subject of policies that are in order; the port is always the
+    destination's. None leaves it to NetworkPolicies, of which some may have isolated `own` in this direction.
+
+    Without an `other`: the rule that decides for everybody, where no rule before it lets some of them through.
+    """
+    passed = False
     for kind, policy in policies:
-        spec = policy.spec or {}
-        if not _is_subject(mapping(spec.get("subject")), destination):
+        is_base = is_baseline(kind, policy)
+        if (passed and not is_base) or (isolated and is_base):
             continue
-        for index, rule in enumerate(items(spec.get("ingress"))):
-            if _is_from(items(rule.get("from")), source) and _is_for(rule, number, protocol, destination):
-                return AdminRule(kind, policy, index, str(rule.get("action", "")), str(rule.get("name") or ""))
+        spec = policy.spec or {}
+        if own.host_network or not _is_peer(mapping(spec.get("subject")), own):
+            continue
+        for index, rule in enumerate(items(spec.get(direction.lower()))):
+            if not _is_for(rule, number, protocol, own if direction is Direction.INGRESS else other):
+                continue
+            action = str(rule.get("action", ""))
+            if not _is_with(items(rule.get("from" if direction is Direction.INGRESS else "to")), other):
+                if other is None and action != "Deny":
+                    return None
+                continue
+            if action == "Pass":
+                passed = True
+                break
+            return AdminRule(kind, policy, direction, index, action, str(rule.get("name") or ""))
     return None
 
 
@@ -86,38 +115,36 @@ def _selector(value: Any) -> LabelSelector | None:
         return None
 
 
-def _is_subject(subject: Mapping[str, Any], party: Party) -> bool:
-    return not party.host_network and _is_peer(subject, party)
-
-
 def _is_peer(peer: Mapping[str, Any], party: Party) -> bool:
+    if "namespaces" not in peer and "pods" not in peer:
+        networks = peer.get("networks")
+        return isinstance(networks, list) and any(
+            holds(str(network), address) for network in networks for address in party.addresses
+        )
+    if party.labels is None or party.host_network:
+        return False
     labels = {**party.namespace_labels, NAMESPACE_NAME: party.namespace}
     if "namespaces" in peer:
         selector = _selector(peer["namespaces"])
         return selector is not None and selects(selector, labels)
-    if "pods" in peer:
-        pods = mapping(peer["pods"])
-        places, own = _selector(pods.get("namespaceSelector")), _selector(pods.get("podSelector"))
-        return bool(places and own) and selects(places, labels) and selects(own, party.labels or {})
-    networks = peer.get("networks")
-    return isinstance(networks, list) and any(
-        holds(str(network), address) for network in networks for address in party.addresses
-    )
+    pods = mapping(peer["pods"])
+    places, own = _selector(pods.get("namespaceSelector")), _selector(pods.get("podSelector"))
+    return bool(places and own) and selects(places, labels) and selects(own, party.labels)
 
 
-def _is_from(peers: list[Mapping[str, Any]], source: Party | None) -> bool:
-    if source is not None:
-        return any(_is_peer(peer, source) for peer in peers)
+def _is_with(peers: list[Mapping[str, Any]], other: Party | None) -> bool:
+    if other is not None:
+        return any(_is_peer(peer, other) for peer in peers)
     return any("namespaces" in peer and not mapping(peer["namespaces"]) for peer in peers)
 
 
-def _is_for(rule: Mapping[str, Any], number: int, protocol: str, destination: Party) -> bool:
+def _is_for(rule: Mapping[str, Any], number: int, protocol: str, destination: Party | None) -> bool:
     """Whether a rule is for the port: as `ports` of v1alpha1 say it, or `protocols` of v1alpha2. None is all."""
     ports = [*items(rule.get("ports")), *items(rule.get("protocols"))]
     return not ports or any(_holds_port(port, number, protocol, destination) for port in ports)
 
 
-def _holds_port(port: Mapping[str, Any], number: int, protocol: str, destination: Party) -> bool:
+def _holds_port(port: Mapping[str, Any], number: int, protocol: str, destination: Party | None) -> bool:
     if "portNumber" in port:
         one = mapping(port["portNumber"])
         return bool(one.get("port") == number and one.get("protocol", "TCP") == protocol)
@@ -126,10 +153,7 @@ def _holds_port(port: Mapping[str, Any], number: int, protocol: str, destination
         return span.get("protocol", "TCP") == protocol and bool(span.get("start", 0) <= number <= span.get("end", 0))
     if "namedPort" in port or "destinationNamedPort" in port:
         wanted = port.get("namedPort") or port.get("destinationNamedPort")
-        containers = (destination.spec.containers if destination.spec else None) or ()
-        return any(
-            item.name == wanted and item.container_port == number for one in containers for item in one.ports or ()
-        )
+        return number in numbers_of(str(wanted), protocol, destination.spec if destination else None)
     own = mapping(port.get(protocol.lower()))
     wanted_port = mapping(own.get("destinationPort"))
     if "number" in wanted_port:
@@ -142,48 +166,34 @@ def _holds_port(port: Mapping[str, Any], number: int, protocol: str, destination
 
 # --- the kinds of plugins ------------------------------------------------------------------------------------------
 
-_EQUALS = re.compile(r"""\s*([\w./-]+)\s*==\s*['"]([^'"]*)['"]\s*""")
-_HAS = re.compile(r"\s*has\(\s*([\w./-]+)\s*\)\s*")
 
-
-def selects_for_ingress(kind: str, policy: CustomObject, party: Party) -> bool:
-    """Whether a policy of Cilium or Calico surely selects a Pod, and may hold back what comes in."""
-    spec = policy.spec or {}
+def selects_for(direction: Direction, kind: str, policy: CustomObject, party: Party) -> bool:
+    """Whether a policy of Cilium or Calico selects a Pod, and may hold back what it gets, or sends."""
+    spec, own = policy.spec or {}, direction.lower()
     if party.host_network or party.labels is None:
         return False
     if kind == "GlobalNetworkPolicy":
-        types = spec.get("types") or (["Ingress"] if "ingress" in spec or "egress" not in spec else ["Egress"])
-        own, places = str(spec.get("selector") or "all()"), str(spec.get("namespaceSelector") or "all()")
+        types = spec.get("types") or [item for item in Direction if item.lower() in spec] or [Direction.INGRESS]
         labels = {**party.labels, "projectcalico.org/namespace": party.namespace}
-        return "Ingress" in types and _holds(own, labels) and _holds(places, party.namespace_labels)
-    if "ingress" not in spec and "ingressDeny" not in spec:
+        return (
+            direction in types
+            and holds_selector(str(spec.get("selector") or ""), labels)
+            and holds_selector(str(spec.get("namespaceSelector") or ""), party.namespace_labels)
+        )
+    if own not in spec and f"{own}Deny" not in spec:
         return False
     if "endpointSelector" not in spec or policy.metadata.namespace not in ("", party.namespace):
         return False
-    selector = mapping(spec["endpointSelector"])
-    if selector.get("matchExpressions"):
-        return False
-    wanted = {_plain(key): value for key, value in mapping(selector.get("matchLabels")).items()}
-    labels = {**party.labels, "io.kubernetes.pod.namespace": party.namespace}
-    return all(labels.get(key) == value for key, value in wanted.items())
+    written = mapping(spec["endpointSelector"])
+    terms = [{**term, "key": _plain(str(term.get("key")))} for term in items(written.get("matchExpressions"))]
+    wanted = {_plain(key): value for key, value in mapping(written.get("matchLabels")).items()}
+    selector = _selector({"matchLabels": wanted, "matchExpressions": terms})
+    spaces = {f"io.cilium.k8s.namespace.labels.{key}": value for key, value in party.namespace_labels.items()}
+    return selector is not None and selects(
+        selector, {**party.labels, **spaces, "io.kubernetes.pod.namespace": party.namespace}
+    )
 
 
 def _plain(key: str) -> str:
     """A label's key without the source that Cilium writes before it."""
     return re.sub(r"^(k8s|any)[:.]", "", key)
-
-
-def _holds(selector: str, labels: Mapping[str, str]) -> bool:
-    """A selector of Calico's, as far as it is a conjunction of `key == 'value'`, `has(key)` and `all()`."""
-    for term in selector.split("&&"):
-        if term.strip() in ("all()", ""):
-            continue
-        if equal := _EQUALS.fullmatch(term):
-            if labels.get(equal[1]) != equal[2]:
-                return False
-        elif has := _HAS.fullmatch(term):
-            if has[1] not in labels:
-                return False
-        else:
-            return False
-    return True

@@ -266,7 +266,7 @@ def lack_of_port(port: NetworkPolicyPort, number: int, protocol: str, spec: PodS
     if port.port is None:
         return None if fits else Lack.PROTOCOL
     if isinstance(port.port, str):
-        named = _numbers(port.port, port.protocol or "TCP", spec)
+        named = numbers_of(port.port, port.protocol or "TCP", spec)
         if not named:
             return Lack.PORT_NAME
         is_covered = number in named
@@ -275,7 +275,7 @@ def lack_of_port(port: NetworkPolicyPort, number: int, protocol: str, spec: PodS
     return None if is_covered and fits else Lack.PROTOCOL if is_covered else Lack.PORT
 
 
-def _numbers(name: str, protocol: str, spec: PodSpec | None) -> set[int]:
+def numbers_of(name: str, protocol: str, spec: PodSpec | None) -> set[int]:
     """What a port name stands for on the destination Pod."""
     return {
         declared.container_port

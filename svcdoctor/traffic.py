@@ -7,14 +7,14 @@ of their namespace, whether the network plugin enforces policies at all, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from svcdoctor.callers import Reference
 from svcdoctor.case import PODS_BY_OWNER, Backend, Case, ClientCase, View
 from svcdoctor.finding import Evidence, Remedy, Subject
 from svcdoctor.lookup import Vantage
-from svcdoctor.objects import Metadata, NetworkPolicy, Pod, ServicePort
+from svcdoctor.objects import RESOURCES, CustomObject, Metadata, NetworkPolicy, Pod, ServicePort
 from svcdoctor.policy import (
     NAMESPACE_NAME,
     Direction,
@@ -77,6 +77,21 @@ def enforcement(view: View) -> Enforcement:
 def policies_in(view: View, namespace: str) -> list[NetworkPolicy]:
     """The NetworkPolicies of a namespace, by name."""
     return list(view.listed("networkpolicies", namespace).values())
+
+
+def policies_of(view: View, kinds: Mapping[str, str]) -> list[tuple[str, CustomObject]]:
+    """The policies of other projects, resource to kind, that may be read and may concern this namespace."""
+
+    def build() -> list[tuple[str, CustomObject]]:
+        found = []
+        for resource, kind in kinds.items():
+            scope = view.namespace if RESOURCES[resource].namespaced else EVERYWHERE
+            held = view.or_without(lambda resource=resource, scope=scope: view.listed(resource, scope), {})  # type: ignore[misc]
+            found += [(kind, policy) for policy in held.values()]
+        return found
+
+    view.touched.update(kinds)
+    return view.shared((*kinds, view.namespace), build)
 
 
 def namespace_labels(view: View, namespace: str) -> dict[str, str]:

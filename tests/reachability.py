@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from svcdoctor.objects import NetworkPolicy, PodSpec
+from svcdoctor.objects import CustomObject, Metadata, NetworkPolicy, PodSpec
 from svcdoctor.policy import Party
 
 DIRECTORY = Path(__file__).parent / "policies"
@@ -49,6 +49,7 @@ class Situation:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     namespace_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     ports: Mapping[str, Mapping[str, tuple[int, str]]] = field(default_factory=dict)
+    admin: tuple[Mapping[str, Any], ...] = ()  # kind and name, and the fields of the spec
     is_live: bool = False
 
     def __str__(self) -> str:
@@ -70,15 +71,16 @@ def situations(file: str, namespaces: Mapping[str, str], addresses: Mapping[str,
     """The situations of a file, with the names of the namespaces and the IPv4 addresses of the Pods put in."""
     text = (DIRECTORY / file).read_text(encoding="utf-8")
     for mark, value in {**namespaces, **addresses}.items():
-        text = text.replace("{%s}" % mark, value)
+        text = text.replace(f"{{{mark}}}", value)
     return [
         Situation(
             name=item["name"],
-            policies=item["policies"],
+            policies=item.get("policies", {}),
             truth=tuple(item["truth"]),
             labels=item.get("labels", {}),
             namespace_labels=item.get("namespaceLabels", {}),
             ports=item.get("ports", {}),
+            admin=tuple(item.get("admin", ())),
             is_live=item.get("live", False) is True,
         )
         for item in yaml.safe_load(text)
@@ -100,6 +102,16 @@ def pairs(names: Iterable[str] = EVERYONE, ports: Iterable[tuple[int, str]] = PO
 
 def policies(situation: Situation, namespaces: Mapping[str, str]) -> list[NetworkPolicy]:
     return [msgspec.convert(manifest, NetworkPolicy) for manifest in manifests(situation, namespaces)]
+
+
+def admin_policies(situation: Situation) -> list[tuple[str, CustomObject]]:
+    """The policies of the cluster's administrators with their kinds, in no order."""
+    found = []
+    for written in situation.admin:
+        kind, *_ = written
+        own = {key: value for key, value in written.items() if key != kind}
+        found.append((kind, CustomObject(Metadata(name=written[kind]), own)))
+    return found
 
 
 def manifests(situation: Situation, namespaces: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -21,17 +21,16 @@ from svcdoctor.adminpolicy import (
     deciding,
     in_order,
     is_baseline,
-    selects_for_ingress,
+    selects_for,
 )
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, unknown
 from svcdoctor.objects import CustomObject
-from svcdoctor.policy import Direction, isolates
+from svcdoctor.policy import Direction, Party, isolates
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing
-from svcdoctor.traffic import callers_of, party_behind, party_of, policies_in, targets
-from svcdoctor.world import EVERYWHERE
+from svcdoctor.traffic import Caller, callers_of, party_behind, party_of, policies_in, policies_of, targets
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -51,7 +50,7 @@ CHECK = Check(
 def run(case: Case) -> Iterator[Finding]:
     if not case.selector:
         return
-    policies = in_order(_held(case, ADMIN_KINDS))
+    policies = in_order(policies_of(case, ADMIN_KINDS))
     if policies:
         for backend in case.backing:
             if finding := _denied(case, backend, policies):
@@ -60,38 +59,43 @@ def run(case: Case) -> Iterator[Finding]:
     yield from _not_judged(case)
 
 
-def _held(case: Case, kinds: dict[str, str]) -> list[tuple[str, CustomObject]]:
-    """The policies of these kinds that may be read, as far as they may concern this namespace."""
-
-    def build() -> list[tuple[str, CustomObject]]:
-        found = []
-        for resource, kind in kinds.items():
-            scope = case.namespace if resource == "ciliumnetworkpolicies" else EVERYWHERE
-            held = case.or_without(lambda resource=resource, scope=scope: case.listed(resource, scope), {})  # type: ignore[misc]
-            found += [(kind, policy) for policy in held.values()]
-        return found
-
-    return case.shared((*kinds, case.namespace), build)
-
-
 def _denied(case: Case, backend: Backend, policies: list[tuple[str, CustomObject]]) -> Finding | None:
     party = party_behind(case, backend)
     isolated = any(isolates(policy, Direction.INGRESS, party) for policy in policies_in(case, case.namespace))
-    asked = [(kind, policy) for kind, policy in policies if not (isolated and is_baseline(kind, policy))]
     for port, number in targets(case, backend):
-        everybody = deciding(asked, party, None, number, port.protocol)
-        if everybody and everybody.action == "Deny":
+        everybody = deciding(policies, Direction.INGRESS, party, None, number, port.protocol, isolated)
+        if everybody and everybody.denies:
             return _finding(case, everybody, "nobody may connect", number)
-        callers = [
+        denied = [
             (caller, rule)
             for caller in callers_of(case)
-            if (rule := deciding(asked, party, party_of(case, caller.template), number, port.protocol))
-            and rule.action == "Deny"
+            if (rule := _denying(case, caller, party, number, port.protocol, policies, isolated))
         ]
-        if callers:
-            who = listing([caller.ref for caller, _ in callers])
-            return _finding(case, callers[0][1], f"{who} may not connect", number, callers[0][0].evidence)
+        if denied:
+            who = listing([caller.ref for caller, _ in denied])
+            return _finding(case, denied[0][1], f"{who} may not connect", number, denied[0][0].evidence)
     return None
+
+
+def _denying(
+    case: Case,
+    caller: Caller,
+    party: Party,
+    number: int,
+    protocol: str,
+    policies: list[tuple[str, CustomObject]],
+    isolated: bool,
+) -> AdminRule | None:
+    """The rule that keeps a caller from such Pods: one on them, or one on its own Pods."""
+    own = party_of(case, caller.template)
+    into = deciding(policies, Direction.INGRESS, party, own, number, protocol, isolated)
+    if into and into.denies:
+        return into
+    above = case.or_without(lambda: policies_in(case, own.namespace), None)
+    # Where its NetworkPolicies may not be read they may exist: then the baseline says nothing.
+    held = above is None or any(isolates(policy, Direction.EGRESS, own) for policy in above)
+    out = deciding(policies, Direction.EGRESS, own, party, number, protocol, held)
+    return out if out and out.denies else None
 
 
 def _finding(case: Case, rule: AdminRule, who: str, number: int, *evidence: Evidence) -> Finding:
@@ -117,14 +121,14 @@ def _finding(case: Case, rule: AdminRule, who: str, number: int, *evidence: Evid
 
 
 def _not_judged(case: Case) -> Iterator[Finding]:
-    held = _held(case, PLUGIN_KINDS)
+    held = policies_of(case, PLUGIN_KINDS)
     if not held:
         return
     parties = [party_behind(case, backend) for backend in case.backing]
     found = [
         f"{kind} {policy.metadata.name}"
         for kind, policy in held
-        if any(selects_for_ingress(kind, policy, party) for party in parties)
+        if any(selects_for(Direction.INGRESS, kind, policy, party) for party in parties)
     ]
     if found:
         yield unknown(

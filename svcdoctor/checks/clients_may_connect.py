@@ -23,14 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcdoctor.adminpolicy import PLUGIN_KINDS, selects_for
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, unknown
 from svcdoctor.policy import NAMESPACE_NAME, Direction, Lack, holds, is_empty, rules_of
 from svcdoctor.policyrule import isolating_evidence, opening, peer_text, port_text, rule_evidence
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing
-from svcdoctor.traffic import Refusal, egress_fault, egress_policies, enforcement, refusals
+from svcdoctor.traffic import Refusal, egress_fault, egress_policies, enforcement, party_of, policies_of, refusals
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -38,7 +39,7 @@ CHECK = Check(
         "netpol-egress-deny": Code(Stage.POLICY, settles=False),
         "netpol-ipblock-clusterip": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *PLUGIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
     about="client",
 )
 
@@ -51,8 +52,27 @@ def run(case: ClientCase) -> Iterator[Finding]:
             kept.setdefault(_code(refusal), []).append(refusal)
     for code, own in kept.items():
         yield _kept_in(case, code, own)
-    if not found and case.named and egress_policies(case):
+    unjudged = _not_judged(case) if case.named else []
+    if unjudged:
+        yield unknown(
+            "netpol-egress-deny",
+            case.subject,
+            f"{listing(unjudged)} selects its Pods; where it lets them out to is not judged here",
+            Evidence("selects", f"Pods of {case.subject}", listing(unjudged)),
+        )
+    elif not found and case.named and egress_policies(case):
         yield passed(case.subject, "its egress policies let it out to the Services that it names")
+
+
+def _not_judged(case: ClientCase) -> list[str]:
+    """The policies of Cilium and Calico that may hold back what it sends."""
+    held = [] if case.is_idle else policies_of(case, PLUGIN_KINDS)
+    own = party_of(case, case.template) if held else None
+    return [
+        f"{kind} {policy.metadata.name}"
+        for kind, policy in held
+        if own and selects_for(Direction.EGRESS, kind, policy, own)
+    ]
 
 
 def _code(refusal: Refusal) -> str:
