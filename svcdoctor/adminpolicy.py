@@ -91,7 +91,7 @@ def deciding(
         if (passed and not is_base) or (isolated and is_base):
             continue
         spec = policy.spec or {}
-        if own.host_network or not _is_peer(mapping(spec.get("subject")), own):
+        if not _is_peer(mapping(spec.get("subject")), own):
             continue
         for index, rule in enumerate(items(spec.get(direction.lower()))):
             if not _is_for(rule, number, protocol, own if direction is Direction.INGRESS else other):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from svcdoctor.adminpolicy import ADMIN_KINDS, deciding, in_order
 from svcdoctor.callers import Reference
 from svcdoctor.case import PODS_BY_OWNER, Backend, Case, ClientCase, View
 from svcdoctor.finding import Evidence, Remedy, Subject
@@ -141,8 +142,16 @@ def side(
     protocol: str,
     policies: Iterable[NetworkPolicy],
 ) -> Side:
-    """What policies say of one side. Raises NotRead where that turns on labels of a namespace that may not be read."""
+    """What policies say of one side. Raises NotRead where that turns on labels of a namespace that may not be read.
+
+    What the cluster's administrators allow no NetworkPolicy denies; what they deny is told by another check.
+    """
     answer = judge_side(direction, own, other, number, protocol, policies)
+    if not answer.allowed:
+        above = in_order(policies_of(view, ADMIN_KINDS))
+        rule = deciding(above, direction, own, other, number, protocol, isolated=True)
+        if rule and not rule.denies:
+            return Side(direction)
     if answer.depends_on_namespaces:
         view.listed("namespaces", EVERYWHERE)
     return answer

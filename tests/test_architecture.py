@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "calicoselector": "",
     "adminpolicy": f"{PURE} policy calicoselector",
     "policyrule": f"{PURE} policy",
-    "traffic": f"{PURE} {QUESTIONS} policy policyrule case world",
+    "traffic": f"{PURE} {QUESTIONS} policy policyrule adminpolicy case world",
     "podverdict": f"{PURE} {QUESTIONS} case dependency",
     "containerstate": f"{PURE} podlook bindfailure",
     "history": f"{PURE} podlook containerstate",

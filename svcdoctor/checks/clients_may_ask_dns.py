@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
@@ -46,7 +47,7 @@ CHECK = Check(
         "netpol-egress-dns-port": Code(Stage.POLICY, settles=False),
         "netpol-egress-dns-tcp": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", "daemonsets"),
+    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", "daemonsets"),
     about="client",
 )
 

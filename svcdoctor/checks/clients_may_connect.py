@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import PLUGIN_KINDS, selects_for
+from svcdoctor.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, selects_for
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, unknown
@@ -39,7 +39,16 @@ CHECK = Check(
         "netpol-egress-deny": Code(Stage.POLICY, settles=False),
         "netpol-ipblock-clusterip": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", *PLUGIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=(
+        "networkpolicies",
+        *ADMIN_KINDS,
+        *PLUGIN_KINDS,
+        "services",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
     about="client",
 )
 

@@ -36,6 +36,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
@@ -51,7 +52,16 @@ CHECK = Check(
         "dns-corefile-zone-wrong": Code(Stage.DNS, settles=False),
         "dns-negative-cache": Code(Stage.DNS, settles=False),
     },
-    reads=("services", "endpointslices", "pods", "configmaps", "namespaces", "networkpolicies", "clusterroles"),
+    reads=(
+        "services",
+        "endpointslices",
+        "pods",
+        "configmaps",
+        "namespaces",
+        "networkpolicies",
+        *ADMIN_KINDS,
+        "clusterroles",
+    ),
 )
 CONTROL = "kubernetes.default"
 ABSENT = ("nxdomain", "nodata")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
@@ -32,7 +33,7 @@ from svcdoctor.traffic import Caller, Guard, admit, callers_of, enforcement, gua
 CHECK = Check(
     step=Step.CONNECT,
     codes={"netpol-ingress-no-match": Code(Stage.POLICY, settles=False)},
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case, Entry, backends_of
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
@@ -41,6 +42,7 @@ CHECK = Check(
     },
     reads=(
         "networkpolicies",
+        *ADMIN_KINDS,
         "services",
         "namespaces",
         "nodes",

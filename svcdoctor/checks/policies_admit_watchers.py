@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
@@ -29,6 +30,7 @@ CHECK = Check(
     codes={"netpol-aux-source-blocked": Code(Stage.POLICY, settles=False)},
     reads=(
         "networkpolicies",
+        *ADMIN_KINDS,
         "services",
         "namespaces",
         "nodes",

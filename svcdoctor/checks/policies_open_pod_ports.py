@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case, ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, fail, warn
@@ -45,7 +46,7 @@ CHECK = Check(
         "netpol-named-port": Code(Stage.POLICY, settles=False),
         "netpol-protocol": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
     about="service client",
 )
 

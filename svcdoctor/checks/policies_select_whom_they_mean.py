@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
@@ -48,7 +49,7 @@ CHECK = Check(
         "netpol-and-or": Code(Stage.POLICY, settles=False),
         "netpol-hostnetwork": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 NAMESPACES_LOOKED_INTO = 10  # for Pods that a rule might mean
 
