@@ -1,6 +1,6 @@
-"""The evaluator of NetworkPolicies, as a table: who may connect to what, under which policies.
+"""What the evaluator of NetworkPolicies says of a connection that they deny: which side does, and what a rule lacks.
 
-The rows follow the conformance tests of Kubernetes (test/e2e/network/netpol) and what the API's reference promises.
+Who reaches whom is in tests/policies, and asked by test_policy_situations.py.
 """
 
 from __future__ import annotations
@@ -86,9 +86,6 @@ POLICIES = {
         "deny-a": "{podSelector: {matchLabels: {pod: a}}}",
         "no-types-egress-rules": "{egress: [{to: [{podSelector: {}}]}]}",
         "no-types-no-rules": "{}",
-        "allow-all-ingress": "{podSelector: {}, ingress: [{}]}",
-        "allow-all-empty-from": "{podSelector: {}, ingress: [{from: [], ports: []}]}",
-        "allow-all-egress": "{podSelector: {}, policyTypes: [Egress], egress: [{}]}",
         "from-pod-b": (
             "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}"
         ),
@@ -121,7 +118,6 @@ POLICIES = {
         "ports-79-to-90": "{ingress: [{ports: [{port: 79, endPort: 90}]}]}",
         "ports-81-to-90": "{ingress: [{ports: [{port: 81, endPort: 90}]}]}",
         "port-by-name": "{ingress: [{ports: [{port: serve-80-tcp}]}]}",
-        "port-by-other-name": "{ingress: [{ports: [{port: serve-81-tcp}]}]}",
         "port-by-unknown-name": "{ingress: [{ports: [{port: http}]}]}",
         "port-by-name-of-udp": "{ingress: [{ports: [{port: serve-80-udp, protocol: UDP}]}]}",
         "port-by-name-without-its-protocol": "{ingress: [{ports: [{port: serve-80-udp}]}]}",
@@ -130,13 +126,8 @@ POLICIES = {
         "every-udp-port": "{ingress: [{ports: [{protocol: UDP}]}]}",
         "block-of-y": "{ingress: [{from: [{ipBlock: {cidr: 10.244.2.0/24}}]}]}",
         "block-except-y-a": "{ingress: [{from: [{ipBlock: {cidr: 10.244.0.0/16, except: [10.244.2.1/32]}}]}]}",
-        "block-and-except-overlap": (
-            "{ingress: [{from: [{ipBlock: {cidr: 10.244.0.0/16, except: [10.244.2.1/32]}},"
-            " {ipBlock: {cidr: 10.244.2.1/32}}]}]}"
-        ),
         "block-everything4": "{ingress: [{from: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}",
         "block-6": "{ingress: [{from: [{ipBlock: {cidr: 'fd00:10:244:2::/64'}}]}]}",
-        "block-of-nodes": "{ingress: [{from: [{ipBlock: {cidr: 172.18.0.0/16}}]}]}",
         "to-y": "{policyTypes: [Egress], egress: [{to: [{namespaceSelector: {matchLabels: {ns: y}}}]}]}",
         "to-port-80": "{policyTypes: [Egress], egress: [{ports: [{port: 80}]}]}",
         "to-port-by-name": "{policyTypes: [Egress], egress: [{ports: [{port: serve-81-tcp}]}]}",
@@ -170,128 +161,73 @@ class Row(NamedTuple):
 YES = "yes"
 NO_RULE_IN, NO_RULE_OUT = "ingress: no rule", "egress: no rule"
 TABLE = [
-    Row("", "x/a", "x/b", YES),
-    Row("", "outside", "x/a", YES),
     # default deny
     Row("deny-ingress", "x/b", "x/a", NO_RULE_IN),
     Row("deny-ingress-empty-list", "y/a", "x/a", NO_RULE_IN),
     Row("deny-ingress", "outside", "x/a", NO_RULE_IN),
-    Row("deny-ingress", "x/a", "y/a", YES),
-    Row("deny-ingress", "x/a", "x/a", YES),
     Row("deny-egress", "x/a", "y/a", NO_RULE_OUT),
-    Row("deny-egress", "y/a", "x/a", YES),
-    Row("deny-egress", "x/a", "x/a", YES),
     Row("deny-all", "x/a", "y/a", NO_RULE_OUT),
     Row("deny-all", "y/a", "x/a", NO_RULE_IN),
     Row("deny-a", "x/b", "x/a", NO_RULE_IN),
-    Row("deny-a", "x/a", "x/b", YES),
-    Row("z/deny-ingress", "y/a", "x/a", YES),
     # policyTypes left out
     Row("no-types-no-rules", "x/b", "x/a", NO_RULE_IN),
-    Row("no-types-no-rules", "x/a", "y/a", YES),
     Row("no-types-egress-rules", "y/a", "x/a", NO_RULE_IN),
     Row("no-types-egress-rules", "x/a", "y/a", "egress: namespace"),
     Row("no-types-egress-rules z/deny-ingress", "x/a", "outside", "egress: address"),
-    # allow all
-    Row("allow-all-ingress", "y/a", "x/a", YES),
-    Row("allow-all-empty-from", "outside", "x/a", YES),
-    Row("deny-ingress allow-all-ingress", "y/a", "x/a", YES),
-    Row("deny-egress allow-all-egress", "x/a", "outside", YES),
     # peers
-    Row("from-pod-b", "x/b", "x/a", YES),
     Row("from-pod-b", "x/c", "x/a", "ingress: Pod labels"),
     Row("from-pod-b", "y/b", "x/a", "ingress: namespace"),
     Row("from-pod-b", "y/c", "x/a", "ingress: Pod labels, namespace"),
-    Row("from-pod-b", "x/a", "x/c", YES),
-    Row("from-own-namespace", "x/c", "x/a", YES),
     Row("from-own-namespace", "y/c", "x/a", "ingress: namespace"),
     Row("from-own-namespace", "outside", "x/a", "ingress: address"),
-    Row("from-namespace-y", "y/c", "x/a", YES),
     Row("from-namespace-y", "x/c", "x/a", "ingress: namespace labels"),
-    Row("from-namespace-name-y", "y/c", "x/a", YES),
     Row("from-namespace-name-y", "z/c", "x/a", "ingress: namespace labels"),
-    Row("from-namespace-not-x", "z/c", "x/a", YES),
     Row("from-namespace-not-x", "x/c", "x/a", "ingress: namespace labels"),
-    Row("from-any-namespace", "z/c", "x/a", YES),
     Row("from-any-namespace", "outside", "x/a", "ingress: address"),
-    Row("from-y-and-b", "y/b", "x/a", YES),
     Row("from-y-and-b", "y/c", "x/a", "ingress: Pod labels"),
     Row("from-y-and-b", "x/b", "x/a", "ingress: namespace labels"),
-    Row("from-y-or-b", "y/c", "x/a", YES),
-    Row("from-y-or-b", "x/b", "x/a", YES),
     Row("from-y-or-b", "z/b", "x/a", "ingress: namespace labels"),
-    Row("from-b-or-c-by-expression", "x/c", "x/a", YES),
     Row("from-b-or-c-by-expression", "x/a", "x/b", "ingress: Pod labels"),
-    Row("deny-ingress from-pod-b", "x/b", "x/a", YES),
-    Row("from-pod-b from-namespace-y", "y/a", "x/a", YES),
     Row("from-pod-b from-namespace-y", "z/a", "x/a", "ingress: namespace labels"),
     # ports, which are those of the Pod
-    Row("port-80", "y/a", "x/a", YES),
     Row("port-80", "y/a", "x/a", "ingress: port", 81),
     Row("port-80", "y/a", "x/a", "ingress: protocol", 80, "UDP"),
-    Row("port-81-from-y", "y/a", "x/a", YES, 81),
     Row("port-81-from-y", "y/a", "x/a", "ingress: port"),
     Row("port-81-from-y", "z/a", "x/a", "ingress: namespace labels", 81),
     Row("port-81-from-y", "z/a", "x/a", "ingress: namespace labels, port"),
-    Row("two-rules", "y/a", "x/a", YES),
-    Row("two-rules", "z/a", "x/a", YES, 81),
     Row("two-rules", "z/a", "x/a", "ingress: port", 80),
-    Row("port-80 port-81-from-y", "y/a", "x/a", YES, 81),
-    Row("ports-79-to-90", "y/a", "x/a", YES, 81),
-    Row("ports-79-to-90", "y/a", "x/a", YES, 79),
-    Row("ports-79-to-90", "y/a", "x/a", YES, 90),
     Row("ports-79-to-90", "y/a", "x/a", "ingress: port", 91),
     Row("ports-81-to-90", "y/a", "x/a", "ingress: port"),
     Row("ports-79-to-90", "y/a", "x/a", "ingress: protocol", 80, "UDP"),
-    Row("port-by-name", "y/a", "x/a", YES),
     Row("port-by-name", "y/a", "x/a", "ingress: port", 81),
-    Row("port-by-other-name", "y/a", "x/a", YES, 81),
     Row("port-by-unknown-name", "y/a", "x/a", "ingress: port name"),
-    Row("port-by-name-of-udp", "y/a", "x/a", YES, 80, "UDP"),
     Row("port-by-name-of-udp", "y/a", "x/a", "ingress: protocol", 80, "TCP"),
     Row("port-by-name-without-its-protocol", "y/a", "x/a", "ingress: port name", 80, "UDP"),
     # protocols
-    Row("udp-80", "y/a", "x/a", YES, 80, "UDP"),
     Row("udp-80", "y/a", "x/a", "ingress: protocol"),
-    Row("sctp-80", "y/a", "x/a", YES, 80, "SCTP"),
     Row("sctp-80", "y/a", "x/a", "ingress: protocol", 80, "TCP"),
-    Row("every-udp-port", "y/a", "x/a", YES, 81, "UDP"),
     Row("every-udp-port", "y/a", "x/a", "ingress: protocol", 81),
     # blocks
-    Row("block-of-y", "y/b", "x/a", YES),
     Row("block-of-y", "z/b", "x/a", "ingress: address"),
-    Row("block-except-y-a", "y/b", "x/a", YES),
     Row("block-except-y-a", "y/a", "x/a", "ingress: except"),
-    Row("block-and-except-overlap", "y/a", "x/a", YES),
-    Row("block-everything4", "outside", "x/a", YES),
     Row("block-everything4", "outside6", "x/a", "ingress: address"),
-    Row("block-6", "y/a", "x/a", YES),
     Row("block-6", "outside6", "x/a", "ingress: address"),
     Row("block-of-y", "x/nowhere", "x/a", YES),  # no address is known: it may be there
     # egress
-    Row("to-y", "x/a", "y/a", YES),
     Row("to-y", "x/a", "z/a", "egress: namespace labels"),
     Row("to-y", "x/a", "outside", "egress: address"),
-    Row("to-port-80", "x/a", "y/a", YES),
     Row("to-port-80", "x/a", "y/a", "egress: port", 81),
     Row("to-port-80", "x/a", "y/a", "egress: protocol", 80, "UDP"),
-    Row("to-port-by-name", "x/a", "y/a", YES, 81),
     Row("to-port-by-name", "x/a", "y/a", "egress: port"),
     Row("to-port-by-name", "x/a", "outside", "egress: port name", 81),
-    Row("to-block-outside", "x/a", "outside", YES),
     Row("to-block-outside", "x/a", "y/a", "egress: address"),
     Row("to-service-address", "x/a", "y/a", "egress: address"),
     # both sides
     Row("y/deny-egress from-namespace-y", "y/a", "x/a", NO_RULE_OUT),
-    Row("y/to-x from-namespace-y", "y/a", "x/a", YES),
     Row("y/to-x deny-ingress", "y/a", "x/a", NO_RULE_IN),
     # the host network
     Row("deny-all", "x/b", "host", NO_RULE_OUT),
-    Row("deny-ingress", "x/b", "host", YES),
-    Row("deny-egress", "host", "y/a", YES),
     Row("from-own-namespace", "host", "x/b", "ingress: host network"),
-    Row("from-own-namespace", "host", "x/a", YES),  # the node's own traffic to its Pods
-    Row("block-of-nodes", "host", "x/b", YES),
 ]
 
 
