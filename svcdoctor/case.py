@@ -20,7 +20,7 @@ from svcdoctor.cachedproperty import cached_property
 from svcdoctor.callers import Reference, hosts_of, references
 from svcdoctor.corefault import ROLE, asks_itself, complaints, crashing, lacks
 from svcdoctor.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
-from svcdoctor.finding import Status, Step, Subject
+from svcdoctor.finding import Finding, Stage, Status, Step, Subject
 from svcdoctor.history import Change, last_change
 from svcdoctor.hosts import Host
 from svcdoctor.lookup import Lookups
@@ -225,6 +225,8 @@ class View:
         self.namespace = namespace
         self.touched: set[str] = set()
         self.waits: set[Step] = set()  # steps that a check could not finish, for want of objects
+        # The faults that were found of this Case so far, each with its stage: a later check may know what explains it.
+        self.said: list[tuple[Stage, Finding]] = []
         self._answers: dict[str, Any] = {}
 
     def listed(self, resource: str, namespace: str | None = None) -> Mapping[str, Any]:
@@ -359,6 +361,17 @@ class View:
             except NotRead:
                 complete = False
         return found, complete
+
+    @cached_property
+    def client(self) -> tuple[Pod, Template] | None:
+        """The client that a person named, and what made it; None where nobody named one, or it is gone."""
+        said = self.world.connections
+        pod: Pod | None = self.listed("pods", said.namespace).get(said.pod) if said else None
+        if said is None or pod is None:
+            return None
+        made = self.or_without(lambda: self.templates(said.namespace), [])
+        template = next((item for item in made if (item.kind, item.name) == top_owner(pod)), None)
+        return pod, template or template_of("Pod", pod)
 
     def references_of(self, template: Template) -> list[Reference]:
         """Every Service that a workload names in its settings and commands."""
@@ -796,7 +809,8 @@ class Case(View):
 
     @cached_property
     def callers(self) -> list[tuple[Template, Reference]]:
-        """Who names this Service: each workload with each of its references, among all that was read."""
+        """Who names this Service: each workload with each of its references, among all that was read; and the client
+        that a person named."""
         self.touched.update((*TEMPLATE_KINDS, "configmaps"))
         for resource in TEMPLATE_KINDS:
             self.world.must_be_read(resource, self.namespace)  # what may not be read here is not taken for nobody
@@ -809,12 +823,24 @@ class Case(View):
                 items += self.or_without(partial(self.world.found, CONFIGURED_BY[resource], place, name), [])
             for item in items:
                 found[item.metadata.namespace, kind, item.metadata.name] = template_of(kind, item)
-        return [
+        client = self.or_without(lambda: self.client, None)
+        if client:
+            found[client[1].namespace, client[1].kind, client[1].name] = client[1]
+        named = [
             (template, reference)
             for _, template in sorted(found.items())
             for reference in self.references_of(template)
             if (reference.service, reference.namespace) == (self.name, self.namespace)
         ]
+        if client and not any(reference.certain for template, reference in named if template == client[1]):
+            named.append((client[1], self.reference_of_client))
+        return named
+
+    @property
+    def reference_of_client(self) -> Reference:
+        """The name for this Service of the client that a person named, as if it stood in its settings."""
+        host = f"{self.name}.{self.namespace}"
+        return Reference(host, None, self.name, self.namespace, True, Setting("", host, "--from"))
 
     @cached_property
     def entries(self) -> list[Entry]:
@@ -923,17 +949,23 @@ class Case(View):
 
 
 class ClientCase(View):
-    """One workload, as a caller of Services."""
+    """One workload, as a caller of Services; or of one alone (`to`), which it need not name."""
 
-    def __init__(self, world: World, template: Template) -> None:
+    def __init__(self, world: World, template: Template, to: Case | None = None) -> None:
         super().__init__(world, template.namespace)
         self.template = template
         self.subject = template.subject
+        self.to = to
 
     @cached_property
     def references(self) -> list[Reference]:
         """Every Service that this workload names in its settings and commands."""
-        return self.references_of(self.template)
+        found = self.references_of(self.template)
+        if self.to is None:
+            return found
+        place = (self.to.name, self.to.namespace)
+        named = [item for item in found if item.certain and (item.service, item.namespace) == place]
+        return named or [self.to.reference_of_client]
 
     @cached_property
     def settings(self) -> list[Setting]:

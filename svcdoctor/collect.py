@@ -13,10 +13,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator
 from concurrent.futures import Future
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from svcdoctor import probe
 from svcdoctor.case import ClusterCase
+from svcdoctor.clientpod import client_pod, no_such_client
+from svcdoctor.connection import Connections
+from svcdoctor.connectlook import CONNECT_SECONDS, connect, targets_in
 from svcdoctor.diagnosis import CORE, Outcome, Scope, diagnose, kinds_read
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
@@ -101,8 +104,8 @@ def collect(
     client = reader.client() if options.probe else None
     reader.read_scope()
     if options.probe:
-        progress.doing("looking names up inside Pods")
-        reader.world.lookups = reader.look_up(client)
+        progress.doing("looking names up inside Pods" + (", and connecting" if client else ""))
+        reader.ask_pods(client)
         reader.world.look_at_sockets()
     return Collected(reader.world, reader.diagnose(judge or diagnose).diagnosis)
 
@@ -277,6 +280,22 @@ class _Reader:
     def _seconds(self, most: float) -> float:
         return max(0.0, min(most, self.ends - time.monotonic()))
 
+    def ask_pods(self, client: Pod | Lookups | None) -> None:
+        """Names and connections at the same time: neither needs the other."""
+        if client is None:
+            self.world.lookups = self.look_up(client)
+            return
+        asked: list[Callable[[Pod | Lookups], Any]] = [self.look_up, self.connect]
+        said = [answer for _, answer in in_parallel(asked, lambda ask: ask(client), len(asked))]
+        self.world.lookups, self.world.connections = said
+
+    def connect(self, client: Pod | Lookups) -> Connections:
+        """What the client that a person chose is answered by the Services in scope."""
+        if isinstance(client, Lookups):
+            return Connections(*(self.scope.client or ("", "")), unavailable=client.unavailable, detail=client.detail)
+        targets = targets_in(self.world, _services(self.world, self.scope))
+        return connect(self.cluster, client, targets, timeout=self._seconds(CONNECT_SECONDS))
+
     def look_up(self, client: Pod | Lookups | None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""
         self.read(
@@ -351,15 +370,28 @@ def chosen_client(cluster: Cluster, scope: Scope, seconds: float) -> Pod | Looku
         return None
     namespace, name = scope.client
     try:
-        pod: Pod = cluster.get(RESOURCES["pods"], namespace, name, timeout=seconds)
-        return pod
+        if "/" not in name:
+            pod: Pod = cluster.get(RESOURCES["pods"], namespace, name, timeout=seconds)
+            return pod
+        pods = cluster.list(RESOURCES["pods"], namespace, timeout=seconds).items
     except ReadFailed as error:
-        if error.reason == "not-found":
-            message = f"there is no Pod {name} in namespace {namespace} to look names up from"
-            hint = f"see kubectl -n {namespace} get pods, and give --from POD or NAMESPACE/POD"
-            raise ReadFailed(printable(f"{message}; {hint}"), reason="not-found") from None
-        reason = error.reason if error.reason in ("forbidden", "timeout") else "error"
-        return Lookups(vantage=Vantage(kind="exec"), unavailable=reason, detail=error.message)
+        if error.reason != "not-found":
+            reason = error.reason if error.reason in ("forbidden", "timeout") else "error"
+            return Lookups(vantage=Vantage(kind="exec"), unavailable=reason, detail=error.message)
+        pods = _pods_there(cluster, namespace, seconds)
+    found = client_pod(pods, name)
+    if found is None:
+        hint = f"see kubectl -n {namespace} get pods, and give --from POD, deploy/NAME, sa/NAME or NAMESPACE/POD"
+        raise ReadFailed(printable(f"{no_such_client(pods, namespace, name)}; {hint}"), reason="not-found")
+    return found
+
+
+def _pods_there(cluster: Cluster, namespace: str, seconds: float) -> list[Pod]:
+    """For whoever named a Pod that is not there; none where they may not be listed."""
+    try:
+        return list(cluster.list(RESOURCES["pods"], namespace, timeout=seconds).items)
+    except ReadFailed:
+        return []
 
 
 def _services(world: World, scope: Scope) -> list[Service]:

@@ -52,7 +52,7 @@ from svcdoctor.finding import (
 from svcdoctor.given import NOT_GIVEN, in_manifests
 from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, Service
-from svcdoctor.roles import on_whole_lists, ordered, settled, without_unproven_symptoms
+from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, without_unproven_symptoms
 from svcdoctor.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import listing, parse_time, printable
 from svcdoctor.trial import tried
@@ -287,6 +287,7 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
             said = [in_manifests(finding) for finding in said]
         if about == "service":
             said = on_whole_lists(case, check.reads, said)
+        case.said += [(CODES[one.code].stage, one) for one in said if one.is_fault and one.code in CODES]
         findings += map(_printable, said)
     return _without_repeated_unknowns(findings)
 
@@ -367,10 +368,10 @@ def diagnose_service(
 ) -> ServiceDiagnosis:
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
-    said = [*_asked(case, "service", wants, scope), *_lost(case)]
+    said = [*_of_client(case, wants, scope), *_asked(case, "service", wants, scope), *_lost(case)]
     if scope.given:
         said = without_unproven_symptoms(said)
-    findings = ordered(settled(case, said), broken)
+    findings = ordered(settled(case, confirmed(said)), broken)
     if try_remedies:
         findings = _with_remedies_tried(case, findings, scope, broken, wants)
     # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
@@ -392,7 +393,7 @@ def diagnose_service(
         ),
         status=status,
         cause=cause.code if cause else None,
-        headline=headline(findings, cause),
+        headline=headline(case, findings, cause),
         steps=steps,
         ports=tuple(
             PortRow(
@@ -431,6 +432,23 @@ def _with_remedies_tried(
         return told
     place = sum(finding.role in (Role.CAUSE, Role.ALSO) for finding in told)
     return [*told[:place], replace(exposed, role=Role.ALSO), *told[place:]]
+
+
+def _of_client(case: Case, wants: set[Want], scope: Scope) -> list[Finding]:
+    """What the client that a person named meets on its own side, on its way to this Service."""
+    try:
+        found = case.client
+    except NotRead as missing:  # its Pod may not be read: the check of its connections says so
+        wants.update(missing.wants)
+        return []
+    if found is None:
+        return []
+    client = ClientCase(case.world, found[1], to=case)
+    said = [one for one in _asked(client, "client", wants, scope) if one.step in (Step.DNS, Step.CONNECT)]
+    case.said += client.said
+    case.waits |= client.waits
+    # Among what is said of the Service, who is meant has to stand in the sentence.
+    return [replace(one, message=f"{client.template.ref}: {one.message}") for one in said]
 
 
 def _lost(case: Case) -> Iterator[Finding]:

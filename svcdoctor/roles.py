@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from svcdoctor.case import SETTLING_SECONDS, Case
 from svcdoctor.check import Code
 from svcdoctor.checks import ALL
-from svcdoctor.finding import WALK, Finding, Role, Stage, Status, Step
+from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step
 from svcdoctor.given import silenced
 from svcdoctor.text import duration
 
@@ -79,13 +79,33 @@ def _reaches_pods(finding: Finding) -> bool:
     return code_of(finding).stage <= Stage.PODS_READY
 
 
+def confirmed(findings: list[Finding]) -> list[Finding]:
+    """What the client of --from was seen to meet makes sure what another check infers: the two have one code."""
+    seen = {finding.code: finding for finding in findings if is_seen(finding)}
+    kept: list[Finding] = []
+    for finding in findings:
+        sight = seen.get(finding.code) if finding.is_fault and not is_seen(finding) else None
+        if sight:
+            del seen[finding.code]
+            told = [item for item in finding.evidence if item.label not in ("unless", "otherwise")]
+            finding = replace(finding, evidence=(*told, *sight.evidence), certainty=Certainty.OBSERVED)
+        kept.append(finding)
+    return kept
+
+
+def is_seen(finding: Finding) -> bool:
+    """Whether it says what a fault looks like that is told elsewhere, under the same code."""
+    return finding.is_fault and finding.code is not None and finding.because == finding.code
+
+
 def ordered(findings: list[Finding], broken: Iterable[str] = ()) -> list[Finding]:
     """Roles given, worst first: the cause, then what is independent of it, then what follows from it, then the rest.
 
     `broken` are the codes of shared parts that failed: what they explain is theirs, not the Service's.
     """
     faults = [finding for finding in findings if finding.code and finding.is_fault]
-    codes = {finding.code for finding in faults}
+    # A finding that is explained by its own code shows from another side what another check has told.
+    codes = {finding.code for finding in faults if not is_seen(finding)}
     explained = codes | set(broken)
     own = [finding for finding in faults if finding.because not in explained]
     roots = [finding for finding in own if not is_symptom(finding)] or own

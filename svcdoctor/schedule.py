@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from svcdoctor.clientpod import client_pod, no_such_client
 from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, SOCKET_SECONDS, Question, ask, questions
 from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster, KubeError
@@ -149,13 +150,16 @@ class Schedule:
             return None
         namespace, name = self._scope.client
         try:
-            pod: Pod | None = world.listed("pods", namespace).get(name)
+            pod = client_pod(world.listed("pods", namespace).values(), name)
         except NotRead as missing:
             detail = missing.gap.message if missing.gap else ""
             return Lookups(Vantage(kind="exec"), unavailable="forbidden", detail=detail)
-        return pod or Lookups(
-            Vantage(kind="exec"), unavailable="no-pod", detail=f"there is no Pod {name} in namespace {namespace}"
+        known = Lookups(
+            Vantage(kind="exec"),
+            unavailable="no-pod",
+            detail=no_such_client(world.listed("pods", namespace).values(), namespace, name),
         )
+        return pod or known
 
     def _hand_over(self, question: Question, known: Lookups | None) -> None:
         if known is not None:

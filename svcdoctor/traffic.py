@@ -29,6 +29,7 @@ from svcdoctor.policy import (
 )
 from svcdoctor.policyrule import PortFault, opening, port_faults
 from svcdoctor.reconcile import pod_addresses
+from svcdoctor.statedclient import is_let_through, stated_client
 from svcdoctor.template import Template
 from svcdoctor.text import listing
 from svcdoctor.world import EVERYWHERE
@@ -157,6 +158,24 @@ def side(
     return answer
 
 
+class Denied(NamedTuple):
+    """A direction in which policies hold a connection back, and which do."""
+
+    direction: Direction
+    side: Side
+
+
+def keeping_out(view: View, source: Pod, destination: Pod, number: int) -> Denied | None:
+    """What keeps one Pod from a TCP port of another; None where NetworkPolicies let it through."""
+    own, other = party_of_pod(view, source), party_of_pod(view, destination)
+    for direction, here, there in ((Direction.EGRESS, own, other), (Direction.INGRESS, other, own)):
+        policies = policies_in(view, here.namespace)
+        answer = side(view, direction, here, there, number, "TCP", policies) if policies else Side(direction)
+        if not answer.allowed and enforcement(view).enforced is not False:
+            return Denied(direction, answer)
+    return None
+
+
 # --- a Service whose Pods are isolated -----------------------------------------------------------------------------
 
 
@@ -238,14 +257,29 @@ class Caller(NamedTuple):
 
 
 def callers_of(case: Case) -> list[Caller]:
-    """The workloads that surely name the Service and run now; not its own single Pod, which can always reach itself."""
+    """The workloads that surely name the Service and run now; not its own single Pod, which can always reach itself,
+    nor a client that was seen to reach it."""
     found: dict[Subject, Caller] = {}
     own = {backend.owner for backend in case.backing}
+    reached = reached_from(case)
     for template, reference in case.callers:
         alone = template.subject in own and (template.desired or 1) < 2
-        if reference.certain and not alone and not ClientCase(case.world, template).is_idle:
+        if (
+            reference.certain
+            and not alone
+            and template.subject != reached
+            and not ClientCase(case.world, template).is_idle
+        ):
             found.setdefault(template.subject, Caller(template, [])).references.append(reference)
     return list(found.values())
+
+
+def reached_from(case: Case) -> Subject | None:
+    """The workload of the client that a person named, where it was seen to reach the Service: what policies seem to
+    forbid is not enforced then."""
+    client = case.or_without(lambda: stated_client(case), None)
+    is_through = client and case.or_without(lambda: is_let_through(case, client), False)
+    return client.template.subject if client and is_through else None
 
 
 # --- a workload that may not connect out --------------------------------------------------------------------------
@@ -286,6 +320,7 @@ def refusals(case: ClientCase) -> list[Refusal]:
         refusal
         for (namespace, name), references in case.named.items()
         if (service := case.or_without(lambda place=namespace, name=name: case.case_of(place, name), None))  # type: ignore[misc]
+        and reached_from(service) != case.subject
         for refusal in _refused(service, Caller(case.template, references), own, policies)
     ]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 
 from svcdoctor.case import Case
-from svcdoctor.finding import WALK, EndpointRow, Finding, Status, Step, StepResult, worst
+from svcdoctor.finding import WALK, EndpointRow, Finding, Status, Step, StepResult, Subject, worst
 from svcdoctor.objects import EndpointPort
-from svcdoctor.roles import is_symptom
+from svcdoctor.roles import is_seen, is_symptom
 from svcdoctor.text import printable
 from svcdoctor.world import NotRead, Want
 
@@ -28,10 +28,22 @@ def step_result(case: Case, step: Step, findings: list[Finding], wants: set[Want
     own = [finding for finding in findings if finding.step is step]
     status = worst([finding.status for finding in own])
     speaking = [finding for finding in own if finding.status is status]
-    # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is.
-    symptom = next((finding for finding in speaking if finding.code and is_symptom(finding)), None)
-    speaker = symptom or (speaking[0] if speaking else None)
+    # A symptom says what this step shows (`0 of 3 ready`); why it does is said where the cause is. So does what the
+    # client met that a person named.
+    seen = (finding for finding in speaking if (finding.code and is_symptom(finding)) or is_seen(finding))
+    met = _met(case, own)
+    if met and status in (Status.PASS, Status.NOTE, Status.SKIP):
+        return StepResult(step, met.status, met.message, _command(case, step, wants))
+    speaker = next(seen, None) or (speaking[0] if speaking else None)
     return StepResult(step, status, speaker.message if speaker else "does not apply", _command(case, step, wants))
+
+
+def _met(case: Case, findings: list[Finding]) -> Finding | None:
+    """What is said of the client itself that a person named: that it connects, or that it cannot be told."""
+    said = case.world.connections
+    client = Subject("Pod", printable(said.namespace), printable(said.pod)) if said else None
+    good = (finding for finding in findings if client and finding.subject == client and not finding.code)
+    return next((finding for finding in good if finding.step is Step.CONNECT), None)
 
 
 def _command(case: Case, step: Step, wants: set[Want]) -> str:
@@ -43,16 +55,21 @@ def _command(case: Case, step: Step, wants: set[Want]) -> str:
         return ""
 
 
-def headline(findings: list[Finding], cause: Finding | None) -> str:
-    """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good."""
+def headline(case: Case, findings: list[Finding], cause: Finding | None) -> str:
+    """What a person should read first: the symptom, else the cause, else what could not be seen, else what is good: of
+    the client that was named, or for all."""
     symptom = next((finding for finding in findings if finding.code and finding.is_fault and is_symptom(finding)), None)
     speaker = symptom or cause or next((finding for finding in findings if finding.status is Status.UNKNOWN), None)
     if speaker:
         return speaker.message
     good = [finding for finding in findings if finding.status is Status.PASS]
-    return next(
+    shown = next(
         (finding.message for finding in good if finding.step is Step.ENDPOINTS), good[0].message if good else ""
     )
+    met = _met(case, findings)
+    if met is None:
+        return shown
+    return met.message if met.status is Status.PASS else f"{shown}; {met.message}"
 
 
 def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iterator[EndpointRow]:
@@ -130,8 +147,8 @@ COMMANDS: dict[Step, Callable[[Case], str]] = {
     ),
     Step.LABELS: _labels_command,
     Step.DESCRIBE: lambda case: f"kubectl -n {case.namespace} describe svc {case.name}",
-    Step.DNS: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nslookup {case.fqdn}",
-    Step.CONNECT: lambda case: f"kubectl -n {case.namespace} exec {_vantage(case)} -- nc -zv {case.name} {_port(case)}",
+    Step.DNS: lambda case: f"kubectl -n {_vantage(case)} -- nslookup {case.fqdn}",
+    Step.CONNECT: lambda case: f"kubectl -n {_vantage(case)} -- nc -zv {_name_from_there(case)} {_port(case)}",
     Step.ENTRY: _entry_command,
     Step.CALLERS: lambda case: f"kubectl -n {case.namespace} get pods -o yaml | grep -n {case.name}",
 }
@@ -142,5 +159,11 @@ def _port(case: Case) -> int:
 
 
 def _vantage(case: Case) -> str:
-    answers = case.dns
-    return answers.vantage.pod if answers and answers.vantage and answers.vantage.pod else "POD"
+    """`NAMESPACE exec POD` of the Pod that was asked."""
+    vantage = case.dns.vantage if case.dns else None
+    return f"{vantage.namespace} exec {vantage.pod}" if vantage and vantage.pod else f"{case.namespace} exec POD"
+
+
+def _name_from_there(case: Case) -> str:
+    elsewhere = case.dns and case.dns.vantage.pod and case.dns.vantage.namespace != case.namespace
+    return f"{case.name}.{case.namespace}" if elsewhere else case.name

@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from svcdoctor.connection import Connections
 from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.lookup import Lookups
 from svcdoctor.objects import RESOURCES, Pod
@@ -72,6 +73,7 @@ class World:
         # Whether namespaces that nobody has asked yet will be: then no answer is not the same as none to be had.
         self.expects_lookups = False
         self._sockets: dict[tuple[str, str], Sockets] | None = None
+        self._connections: Connections | None = None
         self._forked: World | None = None  # what this one is a fork of
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
@@ -194,6 +196,7 @@ class World:
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets, other._forked = self._sockets, self._forked or self
+        other._connections = self._connections
         other._noting = self._noting
         other._unsorted = set(self._unsorted)
         other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
@@ -365,6 +368,17 @@ class World:
             raise NotRead("sockets", "/".join(place), None)
         return seen
 
+    @property
+    def connections(self) -> Connections | None:
+        """What the client that a person named was answered when it connected; None where nobody named one."""
+        self._note(("scope", "connections"))
+        return self._connections
+
+    @connections.setter
+    def connections(self, said: Connections | None) -> None:
+        self._connections = said
+        self._changed(("scope", "connections"))
+
     def learn(self, namespace: str, said: Lookups) -> None:
         """What a Pod of one namespace was told, instead of what it was told before."""
         if self._lookups is None:
@@ -490,6 +504,7 @@ class World:
             "unreadable": self.unreadable,
             "lookups": self._lookups,
             "sockets": None if self._sockets is None else [self._sockets[place] for place in sorted(self._sockets)],
+            "connections": self._connections,
             "objects": objects,
             **about,
         }
@@ -513,6 +528,7 @@ class World:
             world.miss(gap)
         world.unreadable = parts.unreadable
         world.lookups = parts.lookups
+        world.connections = parts.connections
         if parts.sockets is not None:
             world._sockets = {(seen.namespace, seen.pod): seen for seen in parts.sockets}
         return world
@@ -628,3 +644,4 @@ class _Recording(msgspec.Struct, rename="camel"):
     unreadable: list[Unreadable] = []
     lookups: dict[str, Lookups] | None = None
     sockets: list[Sockets] | None = None
+    connections: Connections | None = None

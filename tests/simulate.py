@@ -17,6 +17,8 @@ from typing import Any
 
 import msgspec
 
+from svcdoctor.connection import Connection, Connections
+from svcdoctor.connectlook import targets_in
 from svcdoctor.finding import Gap
 from svcdoctor.lookup import Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES
@@ -129,7 +131,9 @@ def simulate(
     a shell); where none matches the object is added; `delete: true` removes instead. A time may be given as
     `seconds-ago: N` (the mapping `{secondsAgo: N}`). probe: `off: true` (no probes), `unavailable: {reason, detail}`,
     `namespace: ...`, `answers: {name: outcome or addresses}` laid over what CoreDNS would say, or
-    `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it.
+    `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it, or
+    `connections: {from: pod, outcomes: {"cart:80": timeout, "cart-*:8080": refused}}`: what the client of --from met,
+    by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too.
     """
     return _Simulation(namespace).run(manifests, observed or [], probe or {})
 
@@ -165,9 +169,36 @@ class _Simulation:
                 world.see(unseen(pod, "no-tool", "the container has no cat"))
             for pattern, shown in probe["sockets"].items():
                 self.listen(world, pattern, shown)
+        if "connections" in probe:
+            world.connections = self.connections(world, **probe["connections"])
         for gap in gaps:
             self.deny(world, gap)
         return world
+
+    def connections(
+        self,
+        world: World,
+        *,
+        outcomes: dict[str, str] | None = None,
+        unavailable: dict[str, str] | None = None,
+        **client: str,
+    ) -> Connections:
+        """What a Pod of the namespace, or of another one (`namespace`), met."""
+        namespace, pattern = client.get("namespace", self.namespace), client["from"]
+        pods = [name for name in world.listed("pods", namespace) if fnmatch.fnmatchcase(name, pattern)]
+        if unavailable:
+            return Connections(namespace, pods[0], unavailable=unavailable["reason"], detail=unavailable["detail"])
+        names = {pod.status.pod_ip: pod.metadata.name for pod in world.everywhere("pods")[0]}
+        names |= {service.spec.cluster_ip: service.metadata.name for service in world.everywhere("services")[0]}
+        services = world.everywhere("services")[0]
+        tried = []
+        for address, port in targets_in(world, services):
+            place = f"{names.get(address, address)}:{port}"
+            said = [told for words, told in (outcomes or {}).items() if fnmatch.fnmatchcase(place, words)]
+            outcome = said[-1] if said else "open"
+            took = {"open": 10, "timeout": 2000}.get(outcome, 0)
+            tried.append(Connection(address, port, outcome, took, "Connection refused" if outcome == "refused" else ""))
+        return Connections(namespace, pods[0], client.get("container", "app"), "nc", tuple(tried), seconds=2.1)
 
     def deny(self, world: World, gap: dict[str, Any]) -> None:
         """A list that the reader of this cluster may not have."""
@@ -362,6 +393,10 @@ class _Simulation:
         served = _has_endpoint(world, "kube-system", "kube-dns")
         for namespace in world.listed("namespaces"):
             clients = [pod for pod in world.listed("pods", namespace).values() if _may_ask(pod)]
+            if stated := probe.get("connections"):
+                place, pattern = stated.get("namespace", self.namespace), stated["from"]
+                pods = world.listed("pods", place)
+                clients = [pod for name, pod in pods.items() if fnmatch.fnmatchcase(name, pattern)]
             here = probe if probe.get("namespace", self.namespace) == namespace else {}
             if here.get("unavailable"):
                 said[namespace] = _unavailable(here["unavailable"])
@@ -376,7 +411,8 @@ class _Simulation:
             else:
                 container = pod.spec.containers[0].name
                 tool = here.get("tool", "getent")
-                vantage = Vantage("exec", namespace=namespace, pod=pod.metadata.name, container=container, tool=tool)
+                place = pod.metadata.namespace
+                vantage = Vantage("exec", namespace=place, pod=pod.metadata.name, container=container, tool=tool)
                 said[namespace] = self.answers(world, namespace, vantage, here, served)
         return said
 

@@ -26,7 +26,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
 # `report` and `widgets`, whose modules may import their neighbours.
-DATA = "text objects lookup sockets finding labels"
+DATA = "text objects lookup sockets connection finding labels"
 PURE = f"{DATA} check template reconcile reads"
 QUESTIONS = (
     "nearmiss ingressrule podports history bindfailure manualslice peers mentions serviceenv exposure "
@@ -40,6 +40,9 @@ MAY_IMPORT = {
     "objects": "text",
     "lookup": "objects text",
     "sockets": "objects text",
+    "connection": "objects",
+    "clientpod": PURE,
+    "statedclient": f"{PURE} podports mesh case",
     "finding": "objects text",
     "check": "finding",
     "template": "finding objects text",
@@ -78,12 +81,12 @@ MAY_IMPORT = {
     "calicoselector": "",
     "adminpolicy": f"{PURE} policy calicoselector",
     "policyrule": f"{PURE} policy",
-    "traffic": f"{PURE} {QUESTIONS} policy policyrule adminpolicy case world",
+    "traffic": f"{PURE} {QUESTIONS} policy policyrule adminpolicy case world statedclient",
     "podverdict": f"{PURE} {QUESTIONS} case dependency",
     "containerstate": f"{PURE} podlook bindfailure",
     "history": f"{PURE} podlook containerstate",
     "podstate": f"{PURE} podlook containerstate",
-    "world": "finding lookup sockets objects reads text",
+    "world": "connection finding lookup sockets objects reads text",
     "capture": "configfile hosts checks",
     "case": f"{PURE} {QUESTIONS} world cachedproperty",
     "cachedproperty": "",
@@ -93,7 +96,7 @@ MAY_IMPORT = {
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy traffic world"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy statedclient traffic world"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",
@@ -106,7 +109,7 @@ MAY_IMPORT = {
     "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
     "contexts": "collect finding kube kubeconfig",
-    "schedule": f"{PURE} world diagnosis kube collect socketlook",
+    "schedule": f"{PURE} world clientpod diagnosis kube collect socketlook",
     "changes": "finding",
     "exporter": "__init__ changes finding live objects reflector text",
     "eventwriter": "changes finding kube",
@@ -117,7 +120,8 @@ MAY_IMPORT = {
     "kube": "__init__ kubeconfig objects podsocket text",
     "probe": "kube lookup objects text",
     "socketlook": "kube objects probe sockets",
-    "collect": f"{PURE} world case diagnosis kube probe socketlook",
+    "connectlook": "connection kube objects probe case world",
+    "collect": f"{PURE} world case clientpod diagnosis kube probe socketlook connectlook",
     "rbac": "diagnosis objects",
     "recording": f"{PURE} world diagnosis",
     "vocabulary": "diagnosis",
@@ -197,6 +201,8 @@ THINKING = {
     "calicoselector",
     "adminpolicy",
     "traffic",
+    "statedclient",
+    "clientpod",
     "gateway",
     "checks",
     "catalogue",

@@ -223,9 +223,9 @@ def test_the_chosen_pod_is_fetched_once_and_asked_for_every_namespace(
 def test_a_chosen_pod_that_is_not_there_is_said_before_anything_is_read(
     server: SimulatedApiServer, cluster: Cluster
 ) -> None:
-    with pytest.raises(ReadFailed, match="there is no Pod gone in namespace shop to look names up from"):
+    with pytest.raises(ReadFailed, match="there is no Pod gone in namespace shop to look from; there is web-"):
         collect(cluster, Scope("shop", client=("shop", "gone")), Options())
-    assert not server.lists
+    assert server.lists == ["/api/v1/namespaces/shop/pods"], "for who is there instead"
 
 
 def test_a_chosen_pod_that_may_not_be_read_leaves_names_unknown(server: SimulatedApiServer, cluster: Cluster) -> None:

@@ -33,7 +33,16 @@ from svcdoctor.traffic import Caller, Guard, admit, callers_of, enforcement, gua
 CHECK = Check(
     step=Step.CONNECT,
     codes={"netpol-ingress-no-match": Code(Stage.POLICY, settles=False)},
-    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=(
+        "networkpolicies",
+        *ADMIN_KINDS,
+        "services",
+        "endpointslices",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
 )
 
 

@@ -69,7 +69,7 @@ CHECK = Check(
         "netpol-dangling": Code(Stage.POLICY, settles=False),
         "sec-no-netpol": Code(Stage.ENTRY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", "services", "endpointslices", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 DENYING = ("deny", "block", "isolate", "lockdown", "forbid")
 

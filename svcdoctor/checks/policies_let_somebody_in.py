@@ -41,7 +41,7 @@ CHECK = Check(
         "netpol-default-deny-ingress": Code(Stage.POLICY, settles=False),
         "netpol-policytypes-implicit": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", "services", "endpointslices", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -49,7 +49,16 @@ CHECK = Check(
         "netpol-and-or": Code(Stage.POLICY, settles=False),
         "netpol-hostnetwork": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=(
+        "networkpolicies",
+        *ADMIN_KINDS,
+        "services",
+        "endpointslices",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
 )
 NAMESPACES_LOOKED_INTO = 10  # for Pods that a rule might mean
 

@@ -69,6 +69,7 @@ from svcdoctor.podports import (
 )
 from svcdoctor.reconcile import is_ready, serving_containers
 from svcdoctor.sockets import SEEN_PROTOCOLS, Sockets
+from svcdoctor.statedclient import is_served
 from svcdoctor.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import listing, patch_command
 
@@ -84,6 +85,8 @@ CHECK = Check(
     reads=(
         "services",
         "pods",
+        "endpointslices",
+        "namespaces",
         *WORKLOAD_RESOURCES,
     ),
 )
@@ -122,6 +125,8 @@ def run(case: Case) -> Iterator[Finding]:
 def _judge(case: Case, index: int, port: ServicePort) -> Finding | None:
     numbers = {case.target_of(port, backend.spec) for backend in case.backing}
     if None in numbers:  # a name that does not resolve: ports_resolve_on_pods says so
+        return None
+    if not case.is_headless and case.or_without(lambda: is_served(case, port), False):
         return None
     finding = _judge_by_objects(case, index, port)
     if case.is_headless or port.protocol not in SEEN_PROTOCOLS or (finding is None and _is_proven(case, port)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from svcdoctor.commands.words import pod_named, requirements, service_names
+from svcdoctor.commands.words import client_named, requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.collect import Options
@@ -30,7 +30,7 @@ class Flags(NamedTuple):
         if self.names and (self.all_namespaces or self.selector):
             raise click.UsageError("a Service cannot be named together with --all-namespaces or --selector")
         if self.client and self.no_probe:
-            raise click.UsageError("--from names the Pod to look names up from, which --no-probe forbids")
+            raise click.UsageError("--from names the Pod to look from, which --no-probe forbids")
         service_names(self.names)
         requirements(self.selector)
 
@@ -69,8 +69,8 @@ def asked_of(cluster: Cluster, flags: Flags, request_timeout: float | None) -> A
 
     own = flags.namespace or cluster.namespace
     where = EVERYWHERE if flags.all_namespaces else own
-    pod = pod_named(flags.client, own)
-    scope = Scope(where, service_names(flags.names), requirements(flags.selector), client=pod)
+    client = client_named(flags.client, own)
+    scope = Scope(where, service_names(flags.names), requirements(flags.selector), client=client)
     limits = (flags.deadline or float("inf"), 60.0 if request_timeout is None else request_timeout or float("inf"))
     return Asked(cluster, scope, Options(not flags.no_probe, *limits))
 

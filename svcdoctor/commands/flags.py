@@ -67,9 +67,9 @@ SERVICES = (
     click.option(
         "--from",
         "client",
-        metavar="POD",
+        metavar="CLIENT",
         shell_complete=livenames.pods,
-        help="Look names up from this Pod, POD or NAMESPACE/POD",
+        help="Look from this client: POD, deploy/NAME or sa/NAME, with NAMESPACE/ before it",
     ),
     click.option("--no-probe", is_flag=True, help="Read objects only: no exec, no port-forward"),
 )

@@ -101,9 +101,13 @@ def requirements(selector: str | None) -> tuple[Requirement, ...]:
         ) from None
 
 
-def pod_named(client: str | None, namespace: str) -> tuple[str, str] | None:
+def client_named(client: str | None, namespace: str) -> tuple[str, str] | None:
+    from svcdoctor import clientpod
+
     if client is None:
         return None
-    words = client.removeprefix("pod/").removeprefix("pods/")
-    own, slash, name = words.partition("/")
-    return (own, name) if slash else (namespace, words)
+    try:
+        return clientpod.client_named(client, namespace)
+    except ValueError as error:
+        forms = "POD, deploy/NAME, sts/NAME, ds/NAME or sa/NAME, and NAMESPACE/ before it"
+        raise click.UsageError(f"--from {error}; write {forms}") from None
