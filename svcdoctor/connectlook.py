@@ -9,14 +9,16 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from svcdoctor.case import Case, ClusterCase
 from svcdoctor.connection import Connection, Connections, outcome_of
 from svcdoctor.kube import KubeError
 from svcdoctor.objects import Pod, Service
 from svcdoctor.probe import MAX_OUTPUT, NO_PROGRAM, Cluster, one_line, running_containers
-from svcdoctor.world import NotRead, World
+from svcdoctor.statedclient import endpoints_to_try
+from svcdoctor.world import World
 
 CONNECT_SECONDS = 5.0
 MOST_ENDPOINTS = 8  # of one Service
@@ -82,9 +84,9 @@ printf '%s done\n' "$token"
 def targets_in(world: World, services: Sequence[Service]) -> list[Target]:
     """What is to be tried for these Services: their own addresses first, then endpoints, then what surely answers."""
     cases = [Case(world, service) for service in services if service.spec.type != "ExternalName"]
-    controls = [target for case in _dns(world) for target in (*_own(case), *list(_endpoints(case))[:1]) if target[1]]
+    controls = [target for case in _dns(world) for target in (*_own(case), *_endpoints(case)[:1]) if target[1]]
     found = [target for case in cases for target in _own(case)]
-    found += [target for case in cases for target in list(_endpoints(case))[:MOST_ENDPOINTS]]
+    found += [target for case in cases for target in _endpoints(case)[:MOST_ENDPOINTS]]
     room = MOST_TARGETS - len(controls)
     return list(dict.fromkeys([*list(dict.fromkeys(found))[:room], *controls]))
 
@@ -100,17 +102,9 @@ def _own(case: Case) -> list[Target]:
     return [(address, port) for address in case.cluster_ips[:1] for port in ports]
 
 
-def _endpoints(case: Case) -> Iterator[Target]:
-    """Each ready address with the port that a TCP port of the Service leads to, in turn."""
-    try:
-        views = case.ready_endpoints
-    except NotRead:
-        return
-    for port in case.ports:
-        for view in views:
-            carried = case.carries(view, port) if port.protocol == "TCP" else None
-            if carried and carried.port:
-                yield view.address, carried.port
+def _endpoints(case: Case) -> list[Target]:
+    found = [case.or_without(partial(endpoints_to_try, case, port), []) for port in case.ports]
+    return [(view.address, number) for ends in found for view, number in ends]
 
 
 def connect(cluster: Cluster, pod: Pod, targets: Sequence[Target], *, timeout: float = CONNECT_SECONDS) -> Connections:

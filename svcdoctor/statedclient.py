@@ -58,15 +58,25 @@ def stated_client(view: View) -> StatedClient | None:
     return StatedClient(*found, said) if said and found else None
 
 
+def endpoints_to_try(case: Case, port: ServicePort) -> list[tuple[EndpointView, int]]:
+    """Each ready endpoint with the number that a TCP port leads to there, of the family that a client tries first."""
+    if port.protocol != "TCP":
+        return []
+    is_six = any(":" in address for address in case.cluster_ips[:1])
+    views = [view for view in case.ready_endpoints if case.is_headless or (":" in view.address) is is_six]
+    carried = [(view, case.carries(view, port)) for view in views]
+    return [(view, one.port) for view, one in carried if one and one.port]
+
+
 def ways(case: Case, client: StatedClient) -> Iterator[Way]:
     for port in case.ports:
         if port.protocol != "TCP":
             continue
         own = [client.said.to(address, port.port) for address in case.cluster_ips]
         meant = [
-            (view, client.said.to(view.address, carried.port))
-            for view in case.ready_endpoints
-            if (carried := case.carries(view, port)) and not client.is_behind(case, view)
+            (view, client.said.to(view.address, number))
+            for view, number in endpoints_to_try(case, port)
+            if not client.is_behind(case, view)
         ]
         ends = [(view, tried) for view, tried in meant if tried]
         yield Way(port, next(filter(None, own), None), ends, len(meant) - len(ends))

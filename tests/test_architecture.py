@@ -120,7 +120,7 @@ MAY_IMPORT = {
     "kube": "__init__ kubeconfig objects podsocket text",
     "probe": "kube lookup objects text",
     "socketlook": "kube objects probe sockets",
-    "connectlook": "connection kube objects probe case world",
+    "connectlook": "connection kube objects probe case statedclient world",
     "collect": f"{PURE} world case clientpod diagnosis kube probe socketlook connectlook",
     "rbac": "diagnosis objects",
     "recording": f"{PURE} world diagnosis",

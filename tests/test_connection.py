@@ -180,6 +180,37 @@ def test_of_many_endpoints_some_are_tried() -> None:
     assert len([place for place in found if place[1] == 8080]) == MOST_ENDPOINTS
 
 
+def test_what_was_not_tried_is_said() -> None:
+    client = {"kind": "Pod", "metadata": {"name": "web"}, "spec": {"containers": [{"name": "app", "image": "a"}]}}
+    template = {"metadata": {"labels": {"app": "cart"}}, "spec": {"containers": [{"name": "app", "image": "a"}]}}
+    deployment = {"kind": "Deployment", "metadata": {"name": "cart"}, "spec": {"replicas": 30, "template": template}}
+    service = {"kind": "Service", "metadata": {"name": "cart"}}
+    service["spec"] = {"selector": {"app": "cart"}, "ports": [{"port": 80, "targetPort": 8080}]}
+    world = simulate([deployment, service, client], probe={"connections": {"from": "web"}})
+    found = diagnose(world, Scope("shop")).diagnosis.services[0]
+    assert found.headline.endswith("8 of 8 endpoints (22 more were not tried)")
+
+
+@pytest.mark.parametrize(("first", "tried"), [("10.96.9.9", "10.244."), ("fd00::9", "fd00:")])
+def test_of_two_families_the_one_of_the_first_address_is_tried(first: str, tried: str) -> None:
+    other = "fd00::9" if ":" not in first else "10.96.9.9"
+    service = {"kind": "Service", "metadata": {"name": "cart"}}
+    service["spec"] = {"clusterIP": first, "clusterIPs": [first, other], "ports": [{"port": 80, "targetPort": 8080}]}
+    slices = [
+        {
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"cart-{number}", "labels": {"kubernetes.io/service-name": "cart"}},
+            "addressType": family,
+            "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        }
+        for number, (family, address) in enumerate((("IPv4", "10.244.9.9"), ("IPv6", "fd00::5")))
+    ]
+    world = simulate([service, *slices])
+    own = [address for address, port in targets_in(world, services(world)) if port == 8080]
+    assert len(own) == 1 and own[0].startswith(tried)
+
+
 def test_the_addresses_of_many_services_come_first() -> None:
     world = shop(replicas=3, services=19)
     found = targets_in(world, services(world))

@@ -111,7 +111,11 @@ def _connects(case: Case, client: StatedClient, found: list[Way]) -> Finding:
     shown = [f"{way.own.place} within {max(way.own.milliseconds, 10)} ms" for way in found if way.own]
     ends = [end.is_open for way in found for _, end in way.ends]
     if ends:
-        shown.append(f"{sum(ends)} of {plural(len(ends), 'endpoint')}")
+        reached = f"{sum(ends)} of " if any(ends) else "none of "
+        by_themselves = "" if any(ends) else " by their own addresses"
+        untried = sum(way.untried for way in found)
+        beside = f" ({untried} more were not tried)" if untried else ""
+        shown.append(f"{reached}{plural(len(ends), 'endpoint')}{by_themselves}{beside}")
     return passed(client.subject, f"{client.name} connects to {listing(shown, 4)}")
 
 

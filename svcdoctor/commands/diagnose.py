@@ -62,7 +62,8 @@ def diagnose(
     Examples:
       svcdoctor diagnose cart
       svcdoctor diagnose svc/cart svc/web -n shop
-      svcdoctor diagnose -l app=cart --from frontend-6c
+      svcdoctor diagnose cart --from deploy/frontend
+      svcdoctor diagnose -l app=cart -n shop
       svcdoctor diagnose -A -o json --no-probe
       svcdoctor diagnose -A --baseline yesterday.json
       svcdoctor diagnose -A --context staging --context prod

@@ -44,7 +44,10 @@ def policy(name: str, app: str, **spec: Any) -> Document:
 SERVES = ("netexec", "--http-port=8080")
 WEB = pod("web")
 WEB["spec"]["serviceAccountName"] = "robot"
+LOST = pod("lost")
+LOST["spec"]["containers"][0]["env"] = [{"name": "CART_URL", "value": "http://lone:8080"}]
 OF_HERE = [
+    LOST,
     {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "robot"}},
     WEB,
     pod("bare", DISTROLESS),
@@ -61,6 +64,7 @@ OF_HERE = [
     pod("cart", args=SERVES),
     pod("shut", args=SERVES),
     service("cart", "cart", 8080),
+    service("lone", "cart", 8080),
     service("deaf", "cart", 9999),
     service("shut", "shut", 8080),
     policy("nobody", "shut", policyTypes=["Ingress"]),
@@ -130,6 +134,12 @@ def test_a_policy_of_the_client_is_named(shops: Cluster) -> None:
     said = met(shops, "cart", "kept", "fail")
     assert said["cause"] == "netpol-egress-deny"
     assert "NetworkPolicy names-only does not let it out" in step(said, "connect")["message"]
+
+
+def test_a_port_that_the_service_has_not_is_the_clients_fault(shops: Cluster) -> None:
+    said = met(shops, "lone", "lost", "fail")
+    assert said["cause"] == "port-client-uses-wrong-port"
+    assert step(said, "connect")["status"] == "pass"
 
 
 def test_a_client_without_a_shell_is_not_asked(shops: Cluster) -> None:
