@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import partial
@@ -121,7 +122,7 @@ def diagnose(world: World, scope: Scope) -> Outcome:
     diagnosed = [diagnose_service(world, service, scope, broken, wants) for service in services]
     absent = absent_names(world, scope, wants)
     said = [(caller, diagnose_caller(world, caller, scope, wants)) for caller in callers_in(world, scope, wants)]
-    return Outcome(assemble(world, diagnosed, cluster, absent, said), frozenset(wants))
+    return Outcome(assemble(world, diagnosed, Tally(diagnosed), cluster, absent, said), frozenset(wants))
 
 
 def diagnose_recorded(world: World, scope: Scope) -> Diagnosis:
@@ -138,32 +139,63 @@ def _not_recorded(want: Want) -> Gap:
     return Gap("list", want.resource, group, want.namespace, "not-recorded", "the recording does not hold them")
 
 
+class Tally:
+    """What is counted over all Services of a report; one of thousands that changes is all that is counted again."""
+
+    def __init__(self, services: Iterable[ServiceDiagnosis] = ()) -> None:
+        self._statuses: Counter[Status] = Counter()
+        self._unseen: Counter[str] = Counter()
+        for service in services:
+            self.add(service)
+
+    def add(self, service: ServiceDiagnosis, times: int = 1) -> None:
+        self._statuses[service.status] += times
+        for finding in service.findings:
+            if finding.status is Status.UNKNOWN:
+                self._unseen[finding.message] += times
+
+    def drop(self, service: ServiceDiagnosis) -> None:
+        self.add(service, -1)
+
+    def says(self, message: str) -> bool:
+        """Whether a Service is not known for this reason."""
+        return self._unseen[message] > 0
+
+    @property
+    def summary(self) -> Summary:
+        count = self._statuses
+        return Summary(
+            services=count.total(),
+            fail=count[Status.FAIL],
+            warn=count[Status.WARN],
+            passed=count[Status.PASS] + count[Status.NOTE] + count[Status.SKIP],
+            unknown=count[Status.UNKNOWN],
+        )
+
+
 def assemble(
     world: World,
-    services: Sequence[ServiceDiagnosis],
+    services: Iterable[ServiceDiagnosis],
+    tally: Tally,
     cluster: tuple[Finding, ...],
     absent: Iterable[MissingName],
     said: Iterable[tuple[Caller, list[Finding]]],
 ) -> Diagnosis:
     """The report, of the parts that the functions below make."""
     missing, clients = _gathered(said)
-    unseen = {finding.message for finding in (*cluster, *(item for entry in services for item in entry.findings))}
+    unseen = {finding.message for finding in cluster}
+
+    def is_said(refusal: str) -> bool:
+        return refusal in unseen or tally.says(refusal)
+
     refused = (gap for gap in world.gaps.values() if gap.reason != NOT_GIVEN)
-    gaps = [gap for gap in refused if gap.resource in CORE or printable(_refusal(gap)) in unseen]
+    gaps = [gap for gap in refused if gap.resource in CORE or is_said(printable(_refusal(gap)))]
     denied = tuple(map(_printable_gap, sorted(gaps, key=lambda gap: (gap.namespace, gap.resource))))
-    statuses = [entry.status for entry in services]
-    summary = Summary(
-        services=len(statuses),
-        fail=statuses.count(Status.FAIL),
-        warn=statuses.count(Status.WARN),
-        passed=sum(status in (Status.PASS, Status.NOTE, Status.SKIP) for status in statuses),
-        unknown=statuses.count(Status.UNKNOWN),
-    )
     return Diagnosis(
         version=__version__,
         context=printable(world.context),
         observed_at=world.now.strftime(RFC_3339),
-        summary=summary,
+        summary=tally.summary,
         services=tuple(services),
         missing=(*absent, *missing),
         clients=clients,

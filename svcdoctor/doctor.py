@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 from svcdoctor.diagnosis import (
     Caller,
     Scope,
+    Tally,
     absent_names,
     assemble,
     broken_parts,
@@ -47,6 +48,7 @@ class Doctor:
         # The same in the order of the report, and where each Service stands in it: a report costs what has changed.
         self._report: list[ServiceDiagnosis | None] = []
         self._lines: dict[Name, int] = {}
+        self._tally = Tally()
         self._cluster: tuple[Finding, ...] = ()
         self._broken: frozenset[str] = frozenset()
         self._absent: list[MissingName] = []
@@ -101,7 +103,7 @@ class Doctor:
         services = [service for service in self._report if service is not None]
         speaking = sorted(self._speaking, key=self._places.__getitem__)
         said = [(self._callers[asker], self._said[asker]) for asker in speaking]
-        return assemble(self.world, services, self._cluster, self._absent, said)
+        return assemble(self.world, services, self._tally, self._cluster, self._absent, said)
 
     def take_changed(self) -> frozenset[Name]:
         """The Services that say something else, are new or are gone since this was asked last."""
@@ -151,7 +153,11 @@ class Doctor:
 
         result = self._judge(asker, judge)
         self.judged += 1
-        if result != self._diagnosed.get(name):
+        before = self._diagnosed.get(name)
+        if result != before:
+            if before is not None:
+                self._tally.drop(before)
+            self._tally.add(result)
             self._diagnosed[name] = result
             self._report[self._lines[name]] = result
             self._changed.add(name)
@@ -161,7 +167,8 @@ class Doctor:
         services = {(service.metadata.namespace, service.metadata.name): service for service in found}
         for name in self._services.keys() - services.keys():
             self._forget(("service", *name))
-            self._diagnosed.pop(name, None)
+            if said := self._diagnosed.pop(name, None):
+                self._tally.drop(said)
             self._changed.add(name)
         self._reads.stale.update(("service", *name) for name in services.keys() - self._services.keys())
         self._services = services
