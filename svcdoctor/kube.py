@@ -64,6 +64,7 @@ from .kubeconfig import (
 )
 from .objects import Resource
 from .podsocket import ExecResult, PodSocket, PortForwardError, parse_status, read_exec
+from .sharing import share_neighbours
 from .text import printable, shorten
 
 __all__ = [
@@ -330,7 +331,7 @@ class Cluster:
                 items, skipped, version, token, limit = [], (), "", "", ""
                 continue
             page_items, page_skipped, metadata = self._decode_page(what, resource, answer)
-            _share(page_items)
+            share_neighbours(page_items)
             items += page_items
             skipped += page_skipped
             version = version or metadata.resource_version
@@ -920,25 +921,6 @@ class Watch:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Event("SKIPPED", Skipped(*_name_of(event.object), _decoding_error(error)), _version_of(event.object))
         return Event(event.type, item, item.metadata.resource_version)
-
-
-def _share(items: Sequence[Any]) -> None:
-    """Lets neighbours hold one copy of what they have in common, before anybody else sees them.
-
-    Lists come in the order of names, so that the Pods of one template stand together: four fifths of what is decoded of
-    them, labels, containers and volumes, is the same again.
-    """
-    last: dict[str, Any] = {}
-    for item in items:
-        for part in ("metadata", "spec"):
-            struct = getattr(item, part, None)
-            before = last.get(part)
-            if type(struct) is type(before) and isinstance(struct, msgspec.Struct):
-                for name in struct.__struct_fields__:
-                    old, new = getattr(before, name), getattr(struct, name)
-                    if old is not new and old == new:
-                        msgspec.structs.force_setattr(struct, name, old)
-            last[part] = struct
 
 
 def _version_of(item: msgspec.Raw) -> str:

@@ -21,8 +21,9 @@ class Reads:
     def __init__(self) -> None:
         self.stale: set[Asker] = set()
         self._open: list[set[Question]] = []
-        self._asked: dict[Asker, set[Question]] = {}
-        self._askers: dict[Question, set[Asker]] = {}
+        self._asked: dict[Asker, tuple[Question, ...]] = {}
+        # Of a large cluster these are hundreds of thousands, and most are asked by one alone: he needs no set.
+        self._askers: dict[Question, Asker | set[Asker]] = {}
         self._shared: dict[Hashable, Any] = {}
 
     def note(self, *questions: Question) -> None:
@@ -48,16 +49,25 @@ class Reads:
         self.stale.discard(asker)
 
     def _replace(self, asker: Asker, asked: set[Question]) -> None:
-        before = self._asked.pop(asker, set())
+        before = set(self._asked.pop(asker, ()))
         for question in before - asked:
             askers = self._askers[question]
-            askers.discard(asker)
-            if not askers:
+            if isinstance(askers, set) and len(askers) > 1:
+                askers.discard(asker)
+            else:
                 del self._askers[question]
         for question in asked - before:
-            self._askers.setdefault(question, set()).add(asker)
+            askers = self._askers.setdefault(question, asker)
+            if isinstance(askers, set):
+                askers.add(asker)
+            elif askers != asker:
+                self._askers[question] = {askers, asker}
         if asked:
-            self._asked[asker] = asked
+            self._asked[asker] = tuple(asked)
+
+    def _asking(self, question: Question) -> tuple[Asker, ...]:
+        askers = self._askers.get(question, ())
+        return tuple(askers) if isinstance(askers, set) else (askers,) if askers else ()
 
     def shared(self, key: Hashable, build: Callable[[], T]) -> T:
         """A value worked out once for all who ask for it, and again when the answer to a question of `build` changes.
@@ -80,7 +90,7 @@ class Reads:
         """The answers to these are not what they were."""
         waiting = list(questions)
         while waiting:
-            for asker in tuple(self._askers.get(waiting.pop(), ())):
+            for asker in self._asking(waiting.pop()):
                 if asker[0] == "shared":
                     self._shared.pop(asker[1], None)
                     self._replace(asker, set())

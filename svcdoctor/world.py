@@ -13,6 +13,7 @@ import copy
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.lookup import Lookups
 from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.reads import Question, Reads
+from svcdoctor.sharing import share
 from svcdoctor.sockets import Sockets, started_last
 from svcdoctor.text import parse_time
 
@@ -163,6 +165,8 @@ class World:
             table = tables[namespace] = {}
         before = table.get(name)
         if item is not None:
+            if self._reads and before is not None:
+                share(before, item)
             table[name] = item
         elif before is not None:
             del table[name]
@@ -216,7 +220,7 @@ class World:
 
     def was_read(self, resource: str, namespace: str) -> bool:
         if self._noting:
-            self._note(("scope", resource))
+            self._note(_scope(resource))
         return self._is_in_sight(resource, namespace)
 
     def _is_in_sight(self, resource: str, namespace: str) -> bool:
@@ -235,7 +239,7 @@ class World:
     def must_be_read(self, resource: str, namespace: str) -> None:
         """Raises NotRead where a list was not read."""
         if self._noting:
-            self._note(("scope", resource))
+            self._note(_scope(resource))
         scopes = self._scopes[resource]
         if EVERYWHERE not in scopes and namespace not in scopes:
             raise NotRead(resource, namespace, self._gap(resource, namespace))
@@ -277,7 +281,7 @@ class World:
                 index, (item for place in places for item in self._table(index.resource, place).values())
             )
         if self._noting:
-            self._note(("scope", index.resource), ("found", index.name, EVERYWHERE, key))
+            self._note(_scope(index.resource), ("found", index.name, EVERYWHERE, key))
         return indexes[index].get(key)
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
@@ -298,12 +302,12 @@ class World:
 
     def held(self, resource: str, namespace: str = EVERYWHERE) -> list[Any]:
         """What we hold of a kind, even where it is lost."""
-        self._note(("scope", resource), ("everywhere", resource))
+        self._note(_scope(resource), ("everywhere", resource))
         places = sorted(self._objects[resource]) if namespace == EVERYWHERE else [namespace]
         return [item for place in places for item in self._table(resource, place).values()]
 
     def _sees_everything(self, resource: str) -> bool:
-        self._note(("scope", resource))
+        self._note(_scope(resource))
         complete = EVERYWHERE in self._scopes[resource]
         if not complete and (resource, EVERYWHERE) not in self._gaps:
             raise NotRead(resource, EVERYWHERE, None)
@@ -332,7 +336,7 @@ class World:
     @property
     def lookups(self) -> Mapping[str, Lookups] | None:
         """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
-        self._note(("scope", "lookups"))
+        self._note(_scope("lookups"))
         if self._lookups is None or self._noting is None:
             return self._lookups
         return _Noted(self._lookups, self._noting, "lookups", EVERYWHERE)
@@ -358,7 +362,7 @@ class World:
     def sockets_of(self, pod: Pod) -> Sockets | None:
         """What a Pod listens on; None where nobody looks. Raises NotRead where nobody has looked since it started."""
         place = (pod.metadata.namespace, pod.metadata.name)
-        self._note(("scope", "sockets"), ("object", "sockets", *place))
+        self._note(_scope("sockets"), ("object", "sockets", *place))
         # A Pod that is only imagined has none to look at.
         is_real = self._forked is None or self._forked._objects["pods"].get(place[0], {}).get(place[1]) is pod
         if self._sockets is None or not is_real or ("sockets", "/".join(place)) in self._gaps:
@@ -532,6 +536,12 @@ class World:
         if parts.sockets is not None:
             world._sockets = {(seen.namespace, seen.pod): seen for seen in parts.sockets}
         return world
+
+
+@cache
+def _scope(resource: str) -> Question:
+    """Every Service asks this of every kind: of thousands of equal questions one is kept."""
+    return ("scope", resource)
 
 
 def _says_the_same(before: Any, after: Any) -> bool:
