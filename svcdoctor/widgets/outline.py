@@ -374,6 +374,10 @@ top counts faults that came up since. What you selected stays selected, also whe
             label = _fitted(label, max(self.rows.label_width + 2, 12))
         elif row.key.kind in ("endpoint", "port"):
             label = label.ljust(18)
+        elif row.key.kind == "gap" and row.words:
+            # What helps stands last and must be seen; what is missing is all said in the pane.
+            room = max(width - lead - 2 - cell_len(row.words), 12)
+            label = _fitted(label, room) if cell_len(label) > room else label
         pieces = [
             (f"{indent}{marker} ", "dim"),
             (set_cell_size(marks.glyph(row.status, self.ascii), 2) + " ", status),
