@@ -37,13 +37,14 @@ from svcdoctor.text import printable
 from svcdoctor.widgets import excerpt
 from svcdoctor.widgets.choose import Choice, Item, Menu, Picker
 from svcdoctor.widgets.detail import LINES_KEPT, Body, Detail, Fetched, TabBar
-from svcdoctor.widgets.entries import Notice
+from svcdoctor.widgets.entries import Key, Notice
 from svcdoctor.widgets.filter import FilterBar, FilterError, Matches, parse
 from svcdoctor.widgets.formats import formats, rendered
 from svcdoctor.widgets.help import Reading, code_page, key_lines, key_page, own_bindings
 from svcdoctor.widgets.outline import Outline
 from svcdoctor.widgets.rows import SORTS
 from svcdoctor.widgets.source import OpenSource, Source, SourceRequest, Update
+from svcdoctor.widgets.standstill import standstill
 from svcdoctor.widgets.status import Hint, HintLine, ListTitle, Shown, StatusLine
 from svcdoctor.widgets.themes import THEMES, theme_for
 
@@ -124,7 +125,13 @@ class Dashboard(App[None]):
         bound("2", "tab('endpoints')", "Endpoints", "app.endpoints", "Each address and port with its Pod"),
         bound("3,v", "tab('yaml')", "YAML", "app.yaml", "The Service and its slices as the API server holds them"),
         bound("4,e", "tab('events')", "Events", "app.events", "What was lately said about it"),
-        bound("5,L", "tab('logs')", "Logs", "app.logs", "The log of the selected Pod, followed"),
+        bound(
+            "5,L",
+            "tab('logs')",
+            "Logs",
+            "app.logs",
+            "The log of the selected Pod; again: of its next container",
+        ),
         bound("6,at", "tab('commands')", "Command log", "app.commands", "Each read and probe, as a line to type"),
         bound("t", "theme", "Theme", "app.theme", "Chooses the colours"),
         bound("m", "mouse", "Mouse on or off", "app.mouse", "Off lets the terminal select text"),
@@ -142,11 +149,12 @@ class Dashboard(App[None]):
         """The source posted something."""
 
     class Broken(Message):
-        """The source met what should not happen."""
+        """What should not happen did, in a thread; `source` where it was the one that brings the data."""
 
-        def __init__(self, error: Exception) -> None:
+        def __init__(self, error: Exception, source: bool) -> None:
             super().__init__()
             self.error = error
+            self.source = source
 
     class Happened(Message):
         """A thread has something to be done here."""
@@ -200,6 +208,7 @@ class Dashboard(App[None]):
         self._detail_timer: Timer | None = None
         self._update_timer: Timer | None = None
         self._asked_for: Detail.Wanted | None = None
+        self._container: tuple[Key | None, int] = (None, 0)  # which container's log is shown of what is selected
         self.threads: list[threading.Thread] = []
         for own in THEMES:
             self.register_theme(own)
@@ -263,7 +272,7 @@ class Dashboard(App[None]):
             try:
                 act()
             except Exception as error:
-                self.source_failed(error)
+                self.post_message(self.Broken(error, False))
 
         self.threads = [thread for thread in self.threads if thread.is_alive()]
         self.threads.append(threading.Thread(target=run, daemon=True))
@@ -340,14 +349,35 @@ class Dashboard(App[None]):
         self._show_status()
 
     def source_failed(self, error: Exception) -> None:
-        """For a source, from any thread: something went wrong that is no fault of the cluster."""
-        self.post_message(self.Broken(error))
+        """For a source, from its thread: it ends, by an error that is no fault of the cluster."""
+        self.post_message(self.Broken(error, True))
 
     def on_dashboard_broken(self, message: Broken) -> None:
         path = self._keep_traceback(message.error)
         where = f"; the traceback is in {path}" if path else ""
-        words = printable(str(message.error) or type(message.error).__name__)
-        self.notify(f"the data may no longer be complete: {words}{where}", severity="error", markup=False)
+        words = without_secrets(printable(f"{type(message.error).__name__}: {message.error}"))
+        if message.source:
+            self._stand_still(f"{words}{where}")
+        else:
+            self.notify(f"not done, by an error of svcdoctor's own: {words}{where}", severity="error", markup=False)
+
+    def _stand_still(self, why: str) -> None:
+        """Nobody looks any more: what was said of the cluster is not known to hold, and that is seen in the list."""
+        self._generation += 1  # nothing that is under way comes after this
+        self.source = self._pending = None
+        self.paused = False
+        advice = "r starts again"
+        if self.update is None:
+            self._say(Notice(Status.UNKNOWN, "nothing is watched any more", advice, why))
+            return
+        self.problem = Notice(Status.UNKNOWN, "nothing is watched any more", advice, why)
+        self.update = last = standstill(self.update)
+        selected = self.outline.rows.selected
+        if selected is None or selected.service is None:
+            self.outline.forget()  # what stood above the Services goes, a finding that is selected too
+        self.outline.update_rows(last.diagnosis, (), frozenset(), [self.problem])
+        self.outline.scroll_home(animate=False)
+        self._show_status()
 
     def _notices(self, update: Update) -> list[Notice]:
         diagnosis = update.diagnosis
@@ -478,8 +508,14 @@ class Dashboard(App[None]):
     def action_tab(self, tab: str) -> None:
         if self.base.has_class("-narrow") and not self.base.has_class("-reading"):
             self.on_outline_opened()
+        again = tab == "logs" == self.detail.tab
         self._show_detail()
-        self.detail.choose(tab)
+        if again:
+            key, number = self._container
+            self._container = (key, number + 1)
+            self.detail.ask()
+        else:
+            self.detail.choose(tab)
 
     # --- what the list shows
 
@@ -717,8 +753,11 @@ class Dashboard(App[None]):
             self.detail.take(tab, Fetched(key, (), f"{tab} cannot be shown here: this data has none"))
         elif tab == "logs":
             pod = excerpt.pod(key, entry)
+            if self._container[0] != key:
+                self._container = (key, 0)
+            number = self._container[1]
             if pod:
-                self._aside(lambda: self._follow(message, pod, ask))
+                self._aside(lambda: self._follow(message, pod, number, ask))
             else:
                 self.detail.take(tab, Fetched(key, (), "no Pod stands behind this"))
         else:
@@ -741,11 +780,14 @@ class Dashboard(App[None]):
             fetched = Fetched(key, (), f"{tab}: {printable(str(error) or type(error).__name__)}")
         self._then(lambda: self.detail.take(tab, fetched))
 
-    def _follow(self, message: Detail.Wanted, pod: str, logs: Callable[[str, str, bool], Iterable[str]]) -> None:
+    def _follow(
+        self, message: Detail.Wanted, pod: str, number: int, logs: Callable[[str, str, str, bool], Iterable[str]]
+    ) -> None:
         """Runs until the cursor moves on; lines that come faster than they are shown are shown together."""
         if self._is_passing(message):
             return
         key = message.key
+        place = pod
         arrived: deque[str] = deque(maxlen=LINES_KEPT)
         kept: deque[str] = deque(maxlen=LINES_KEPT)
 
@@ -754,17 +796,24 @@ class Dashboard(App[None]):
                 kept.append(arrived.popleft())
             self.detail.take("logs", Fetched(key, tuple(kept), said))
 
-        following = f"{pod}: the last lines, followed"
-        self._then(lambda: show(following))
+        containers = getattr(self.source, "containers", None)
+        which = ""
         try:
-            for line in logs(key.namespace, pod, True):
+            names = list(containers(key.namespace, pod)) if containers else []
+            name = names[number % len(names)] if names else ""
+            if name:
+                place += f" container {printable(name)}"
+            which = f" ({number % len(names) + 1} of {len(names)}, L: the next)" if len(names) > 1 else ""
+            following = f"{place}{which}: the last lines, followed"
+            self._then(lambda: show(following))
+            for line in logs(key.namespace, pod, name, True):
                 if self._asked_for is not message:
                     return
                 arrived.append(line)
                 if len(arrived) == 1:
                     self._then(lambda: show(following))
         except Exception as error:
-            stopped = f"{pod}: {printable(str(error) or type(error).__name__)}"
+            stopped = f"{place}{which}: {printable(str(error) or type(error).__name__)}"
             self._then(lambda: show(stopped))
 
     # --- the application itself

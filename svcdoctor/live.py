@@ -178,7 +178,8 @@ class Live:
         except Exception as error:
             if self._failed is None:
                 raise
-            self._failed(error)
+            if not self._stopping.is_set():
+                self._failed(error)
         finally:
             for stream in self._streams.values():
                 stream.stop()

@@ -11,7 +11,7 @@ import yaml
 from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster
 from svcdoctor.live import Live, Replayed, Update
-from svcdoctor.objects import RESOURCES, EndpointSlice, Resource
+from svcdoctor.objects import RESOURCES, ContainerStatus, EndpointSlice, Pod, Resource
 from svcdoctor.reconcile import SERVICE_NAME
 from svcdoctor.text import printable
 from svcdoctor.widgets.source import SourceRequest
@@ -62,14 +62,37 @@ class Session(Live):
         documents += [self._source.manifest(SLICES, namespace, item.metadata.name) for item in slices]
         return "---\n".join(_yaml(document) for document in documents)
 
-    def logs(self, namespace: str, pod: str, follow: bool) -> Iterator[str]:
-        """What the first container of a Pod prints; the others' logs are named in the first line."""
-        found = self._source.get(RESOURCES["pods"], namespace, pod)
-        containers = [container.name for container in found.spec.containers or ()]
-        if len(containers) > 1:
-            yield f"# container {containers[0]}; the others: {', '.join(containers[1:])}"
-        for line in self._source.logs(namespace, pod, container=containers[0] if containers else "", follow=follow):
+    def containers(self, namespace: str, pod: str) -> list[str]:
+        """The containers of a Pod, those that say why it does not work first."""
+        return by_trouble(self._source.get(RESOURCES["pods"], namespace, pod))
+
+    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
+        for line in self._source.logs(namespace, pod, container=container, follow=follow):
             yield printable(line)
+
+
+def by_trouble(pod: Pod) -> list[str]:
+    """Init containers that fail, then containers that are not ready, then those that are; last what is over."""
+
+    def rank(status: ContainerStatus, is_init: bool) -> int:
+        ended = status.state and status.state.terminated
+        if is_init and (status.ready or (ended and ended.exit_code == 0)):
+            return 3
+        return 2 if status.ready else 0 if is_init else 1
+
+    spec, said = pod.spec, pod.status
+    places = [(container.name, 3) for container in spec.init_containers or ()]
+    places += [(container.name, 2) for container in spec.containers or ()]
+    ranks = dict(places)
+    ranks |= {status.name: rank(status, True) for status in said.init_container_statuses or () if has_begun(status)}
+    ranks |= {status.name: rank(status, False) for status in said.container_statuses or () if has_begun(status)}
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def has_begun(status: ContainerStatus) -> bool:
+    """Whether it has ever run: what has not has no log."""
+    state = status.state
+    return bool(status.restart_count or (state and (state.running or state.terminated)))
 
 
 class Recording(Replayed):

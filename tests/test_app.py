@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from rich.color import Color
@@ -36,8 +37,9 @@ from svcdoctor.app import Dashboard
 from svcdoctor.demo import recorded_demo, recorded_world
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Evidence, ServiceDiagnosis, Status, Subject, fail
+from svcdoctor.objects import Pod
 from svcdoctor.report import text as report_text
-from svcdoctor.session import Recording
+from svcdoctor.session import Recording, by_trouble
 from svcdoctor.text import printable
 from svcdoctor.widgets.choose import Menu, Picker
 from svcdoctor.widgets.detail import TABS, Body, Detail
@@ -666,7 +668,7 @@ class HostileSource(TellingSource):
     def events(self, namespace: str, name: str) -> list[str]:
         return list(HOSTILE)
 
-    def logs(self, namespace: str, pod: str, follow: bool) -> Iterator[str]:
+    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
         yield from HOSTILE
 
     def namespaces(self) -> list[str]:
@@ -707,12 +709,76 @@ async def test_hostile_context(payload: str) -> None:
 async def test_what_goes_wrong_in_the_source_is_said_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with running() as (dashboard, pilot):
-        dashboard.source_failed(RuntimeError("[/x] unforeseen"))
+        dashboard._aside(lambda: [][0])
         await quiet(pilot)
-        assert "[/x] unforeseen" in toasts(dashboard)[0]
+        assert "IndexError" in toasts(dashboard)[0]
         assert dashboard.is_running
     (kept,) = (tmp_path / "svcdoctor").iterdir()
-    assert "unforeseen" in kept.read_text()
+    assert "IndexError" in kept.read_text()
+
+
+async def test_when_nobody_looks_any_more_all_is_unknown_until_it_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    async with running() as (dashboard, pilot):
+        opener = dashboard.open_source
+        assert isinstance(opener, Opener)
+        first = opener.last
+        dashboard.source_failed(RuntimeError("[/x] unforeseen"))
+        await quiet(pilot)
+        shown = screen_text(dashboard)
+        assert "nothing is watched any more  r starts again" in shown
+        assert "4 unknown" in shown and " pass " not in shown and " fail " not in shown
+        (kept,) = (tmp_path / "svcdoctor").iterdir()
+        assert "unforeseen" in kept.read_text()
+        first.post(Posted(shop()))  # too late: what it brings is not looked after
+        await quiet(pilot)
+        assert "4 unknown" in screen_text(dashboard)
+        await pilot.press("g")
+        await pilot.pause()
+        assert "[/x] unforeseen" in body_text(dashboard) and kept.name in body_text(dashboard).replace("\n", "")
+        await pilot.press("r")
+        await quiet(pilot)
+        assert opener.last is not first
+        assert "1 fail" in screen_text(dashboard) and "nothing is watched" not in screen_text(dashboard)
+
+
+class Containers(TellingSource):
+    def containers(self, namespace: str, pod: str) -> list[str]:
+        return ["migrate", "web"]
+
+    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
+        yield f"{container} speaks"
+
+
+async def test_the_log_of_the_next_container_comes_with_the_same_key() -> None:
+    async with running(opener=Opener(Posted(shop()), Containers)) as (dashboard, pilot):
+        outline(dashboard).select(Key("service", "shop", "cart"))
+        seen = []
+        for _ in range(3):
+            await pilot.press("L")
+            await quiet(pilot)
+            seen.append(" ".join(body_text(dashboard).split()))
+        assert "container migrate (1 of 2, L: the next)" in seen[0] and "migrate speaks" in seen[0]
+        assert "container web (2 of 2, L: the next)" in seen[1] and "web speaks" in seen[1]
+        assert seen[2] == seen[0]
+
+
+@pytest.mark.parametrize(
+    ("init", "main", "order"),
+    [
+        ("", '"state": {"running": {}}, "ready": true', ["web", "migrate"]),
+        ('"state": {"waiting": {}}, "restartCount": 4', '"state": {"waiting": {}}', ["migrate", "web"]),
+        ('"state": {"terminated": {"exitCode": 0}}', '"state": {"waiting": {}}, "restartCount": 2', ["web", "migrate"]),
+    ],
+)
+def test_the_log_that_says_why_a_pod_does_not_work_comes_first(init: str, main: str, order: list[str]) -> None:
+    status = f"""{{"initContainerStatuses": [{{"name": "migrate"{init and ", " + init}}}],
+        "containerStatuses": [{{"name": "web", {main}}}]}}"""
+    spec = """{"initContainers": [{"name": "migrate"}], "containers": [{"name": "web"}]}"""
+    pod = msgspec.json.decode(f'{{"metadata": {{}}, "spec": {spec}, "status": {status}}}', type=Pod)
+    assert by_trouble(pod) == order
 
 
 def test_the_dashboard_starts_without_what_only_a_cluster_needs() -> None:

@@ -151,7 +151,7 @@ class Detail(Vertical):
         self.key, self.entry, self.services = key, entry, services
         self.paint(from_top=changed and self.tab != "commands")
         if changed:
-            self._ask()
+            self.ask()
 
     def show_log(self, log: Sequence[Logged]) -> None:
         self.log_entries = log
@@ -162,9 +162,9 @@ class Detail(Vertical):
         changed = tab != self.tab
         self.tab = tab
         self.paint(from_top=changed)
-        self._ask()
+        self.ask()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         if self.tab in FETCHED and self.key is not None:
             self.post_message(self.Wanted(self.tab, self.key))
 
