@@ -13,8 +13,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from shlex import quote
 from typing import Any, ClassVar
 
 from textual import events
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import App, ComposeResult, SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -173,7 +173,7 @@ class Dashboard(App[None]):
         client: str = "",
         ascii: bool = False,
         theme: str | None = None,
-        login: Callable[[str], None] | None = None,
+        login: Callable[[str], str] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         update_interval: float = 0.05,
         detail_delay: float = 0.1,
@@ -209,6 +209,7 @@ class Dashboard(App[None]):
         self._update_timer: Timer | None = None
         self._asked_for: Detail.Wanted | None = None
         self._container: tuple[Key | None, int] = (None, 0)  # which container's log is shown of what is selected
+        self._lending = threading.Lock()
         self.threads: list[threading.Thread] = []
         for own in THEMES:
             self.register_theme(own)
@@ -661,8 +662,39 @@ class Dashboard(App[None]):
             self.notify("there is nothing to log in to here", markup=False)
             return
         with self.suspend():
-            self.login(self.request.context)
+            problem = self.login(self.request.context)
+        if problem:
+            self.notify(printable(problem), severity="error", markup=False)
         self.open(self.request)
+
+    @contextmanager
+    def terminal(self) -> Iterator[None]:
+        """In a thread: the terminal without the dashboard, for a login that asks something; one at a time."""
+        taken, returned = threading.Event(), threading.Event()
+        refused: list[SuspendNotSupported] = []
+
+        def lend() -> None:
+            # Interrupting the login is no end of the dashboard. A handler, since what is ignored stays so in children.
+            before = signal.signal(signal.SIGINT, lambda *_: None)
+            try:
+                with self.suspend():
+                    taken.set()
+                    returned.wait()
+            except SuspendNotSupported as error:
+                refused.append(error)
+                taken.set()
+            finally:
+                signal.signal(signal.SIGINT, before)
+
+        with self._lending:
+            self._then(lend)
+            taken.wait()
+            if refused:
+                raise refused[0]
+            try:
+                yield
+            finally:
+                returned.set()
 
     # --- what to take along
 

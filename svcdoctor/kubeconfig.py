@@ -21,6 +21,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -96,11 +97,17 @@ class Credential:
 class CredentialSource:
     """A credential that has to be fetched again and again; safe to share between threads, which wait for one fetch.
 
-    `may_ask`: fetching it may need a person, as a login in a browser does.
+    `may_ask`: fetching it may need a person, as a login in a browser does. `ask` fetches it with the terminal, where
+    it cannot be had without and whoever has the terminal lends it (`lend`); in vain once, it is not asked again.
     """
 
-    def __init__(self, fetch: Callable[[], Credential], *, may_ask: bool = False) -> None:
+    def __init__(
+        self, fetch: Callable[[], Credential], *, may_ask: bool = False, ask: Callable[[], Credential] | None = None
+    ) -> None:
         self._fetch = fetch
+        self._ask = ask
+        self._asked_in_vain = False
+        self.lend: Callable[[], AbstractContextManager[object]] | None = None
         self.may_ask = may_ask
         self._lock = threading.Lock()
         self._held: Credential | None = None
@@ -110,9 +117,21 @@ class CredentialSource:
         """The credential, fetched when there is none or it is about to expire. Raises Unauthenticated."""
         with self._lock:
             if self._held is None or self._is_due(self._held):
-                self._held = self._fetch()
+                self._held = self._renewed()
                 self._fetched = time.monotonic()
             return self._held
+
+    def _renewed(self) -> Credential:
+        try:
+            return self._fetch()
+        except Unauthenticated:
+            if self._ask is None or self.lend is None or self._asked_in_vain:
+                raise
+        self._asked_in_vain = True
+        with self.lend():
+            credential = self._ask()
+        self._asked_in_vain = False
+        return credential
 
     def reject(self, credential: Credential) -> None:
         """Forget a credential that the server refused, unless another thread has replaced it already."""
@@ -487,7 +506,7 @@ def _user(user: _Entry, cluster: _Entry, server: str) -> tuple[dict[str, Any], C
         return {**plain, "token": _provider_token(user)}, None
     if user.body.get("exec") is not None:
         plugin = _ExecPlugin(user, cluster, server)
-        return plain, CredentialSource(plugin, may_ask=plugin.may_ask)
+        return plain, CredentialSource(plugin, may_ask=plugin.may_ask, ask=plugin.ask if plugin.may_ask else None)
     return plain, None
 
 
@@ -552,7 +571,7 @@ def _impersonate(user: _Entry, options: ConnectOptions) -> tuple[tuple[str, str]
 class _ExecPlugin:
     """Runs a credential plugin: no terminal, a time limit, and its complaint in our error.
 
-    The official client would lend it our terminal and swallow its failure.
+    The official client would lend it our terminal unasked, also the dashboard's, and swallow its failure.
     """
 
     def __init__(self, user: _Entry, cluster: _Entry, server: str) -> None:
@@ -585,15 +604,23 @@ class _ExecPlugin:
             raise self._failed(
                 "wants a terminal (interactiveMode: Always), which it cannot have here; use one that can do without"
             )
+        return self._run(interactive=False)
+
+    def ask(self) -> Credential:
+        """With the terminal, for as long as the person takes."""
+        return self._run(interactive=True)
+
+    def _run(self, *, interactive: bool) -> Credential:
         try:
             # In a session of its own it has no terminal to open: it cannot take keys from the dashboard.
             done = subprocess.run(
                 [self._executable(), *self._arguments],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_PLUGIN_TIMEOUT,
-                env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": self._information()},
-                start_new_session=True,
+                stdin=None if interactive else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=None if interactive else subprocess.PIPE,
+                timeout=None if interactive else _PLUGIN_TIMEOUT,
+                env={**os.environ, **self._environment, "KUBERNETES_EXEC_INFO": self._information(interactive)},
+                start_new_session=not interactive,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -603,7 +630,7 @@ class _ExecPlugin:
         except (OSError, ValueError) as error:
             raise self._failed(f"cannot be run: {_os_text(error)}", hint=True) from None
         if done.returncode:
-            lines = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+            lines = [line for line in (done.stderr or b"").decode("utf-8", "replace").splitlines() if line.strip()]
             said = f": {printable(shorten(lines[0].strip(), 300))}" if lines else " and said nothing"
             raise self._failed(f"failed with exit code {done.returncode}{said}", hint=True)
         return self._credential(done.stdout)
@@ -621,8 +648,8 @@ class _ExecPlugin:
             raise self._failed("is not installed: no such command in PATH", hint=True)
         return found
 
-    def _information(self) -> str:
-        spec: dict[str, Any] = {"interactive": False}
+    def _information(self, interactive: bool) -> str:
+        spec: dict[str, Any] = {"interactive": interactive}
         if self._cluster is not None:
             spec["cluster"] = self._cluster
         return json.dumps({"apiVersion": self._version, "kind": "ExecCredential", "spec": spec})

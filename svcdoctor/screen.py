@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
 
         Cluster.connect(options)  # in a Pod; anywhere else this says that there is no kubeconfig
     elif access.source:
+        access.source.lend = nullcontext
         access.source.current()
     first: list[Access | None] = [access]
 
@@ -60,14 +62,24 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
 
         known = first.pop() if first else None
         chosen = options if known and not request.context else replace(options, context=request.context or None)
-        cluster = Cluster.connect(chosen, known)
+        access = known or choose(chosen)
+        if access and access.source:
+            access.source.lend = dashboard.terminal  # a refresh may need a person, at any time
+        cluster = Cluster.connect(chosen, access)
         calm = collect_no_garbage_until_settled(post)
         return Session.open(cluster, request, probe=probe, post=calm, failed=dashboard.source_failed)
 
-    def login(context: str) -> None:
-        again = choose(replace(options, context=context or options.context))
-        if again and again.source:
-            again.source.current()
+    def login(context: str) -> str:
+        from svcdoctor.kube import KubeError
+
+        try:
+            again = choose(replace(options, context=context or options.context))
+            if again and again.source:
+                again.source.lend = nullcontext
+                again.source.current()
+        except KubeError as error:
+            return str(error)
+        return ""
 
     dashboard = Dashboard(
         open_source,

@@ -21,7 +21,7 @@ from svcdoctor.recording import unpacked
 TESTS = Path(__file__).parent
 PATIENCE = 60.0
 CHILD = """
-import sys, time
+import os, sys, time
 sys.path[:0] = [{root!r}, {tests!r}]
 from app_sources import NOW, CannedSource, Opener, Posted, shop
 from svcdoctor import app, screen
@@ -34,6 +34,12 @@ app.key_page = broken
 class Stubborn(CannedSource):
     def stop(self):
         time.sleep(3600)
+
+    def run_again(self, names=None):
+        with dashboard.terminal():
+            os.write(2, b"your name?")
+            name = os.read(0, 100).decode().strip()
+        dashboard._then(lambda: dashboard.notify(f"hello {{name}}"))
 
     def record(self):
         from svcdoctor.demo import recorded_world
@@ -120,6 +126,19 @@ def test_copying_reaches_the_clipboard_of_the_terminal(terminal: Terminal) -> No
     terminal.read_until(b"\x1b]52;c;Y2FydA==\x07")
     terminal.press("\x03")
     assert terminal.finish() == 0
+
+
+def test_a_login_that_asks_something_has_the_terminal_and_gives_it_back(terminal: Terminal) -> None:
+    terminal.read_until(b"shop/search")
+    terminal.press("R")
+    terminal.read_until(b"your name?")
+    assert_restored(terminal.seen)
+    terminal.press("ann\n")
+    terminal.read_until(b"hello ann")
+    assert b"\x1b[?1049h" in terminal.seen
+    terminal.press("q")
+    assert terminal.finish() == 0
+    assert_restored(terminal.seen)
 
 
 def test_the_mouse_can_be_released(terminal: Terminal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import socket
@@ -1085,6 +1086,40 @@ def test_plugins_that_fail(
     assert caught.value.message.startswith(f"the credential plugin {command} ({path}) ")
     assert "hunter2" not in caught.value.message
     assert server.received == []
+
+
+def test_a_plugin_that_wants_a_terminal_gets_the_one_that_is_lent(
+    server: FakeApiServer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = f"echo 'open the page' >&2; echo \"$KUBERNETES_EXEC_INFO\" >> {tmp_path}/seen; {credential(token='fresh')}"
+    path = server.kubeconfig(tmp_path, user=plugin(tmp_path, script, interactiveMode="Always"))
+    access = kubeconfig.choose(kubeconfig.ConnectOptions(kubeconfig=str(path)))
+    assert access and access.source
+    lent: list[str] = []
+
+    @contextlib.contextmanager
+    def lend() -> Iterator[None]:
+        lent.append("taken")
+        yield
+        lent.append("returned")
+
+    access.source.lend = lend
+    assert access.source.current().token == "fresh"
+    assert lent == ["taken", "returned"]
+    assert "open the page" in capfd.readouterr().err
+    assert '"interactive": true' in (tmp_path / "seen").read_text()
+
+
+def test_a_terminal_that_was_lent_in_vain_is_not_taken_again(server: FakeApiServer, tmp_path: Path) -> None:
+    path = server.kubeconfig(tmp_path, user=plugin(tmp_path, "exit 1"))
+    access = kubeconfig.choose(kubeconfig.ConnectOptions(kubeconfig=str(path)))
+    assert access and access.source
+    lent: list[str] = []
+    access.source.lend = lambda: contextlib.nullcontext(lent.append("taken"))
+    for _ in range(3):
+        with pytest.raises(Unauthenticated):
+            access.source.current()
+    assert lent == ["taken"]
 
 
 def test_plugin_that_hangs(server: FakeApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
