@@ -344,7 +344,10 @@ class Dashboard(App[None]):
         if update is None:
             return
         self._last_shown = time.monotonic()
+        is_first = self.update is None
         self.update, self.problem = update, None
+        if is_first:
+            self._show_hints()
         self.outline.update_rows(update.diagnosis, update.streams, update.checking, self._notices(update))
         self.detail.show_log(update.log)
         self._show_status()
@@ -450,16 +453,19 @@ class Dashboard(App[None]):
     def _show_hints(self) -> None:
         reading = isinstance(self.focused, Body)
         first = [Hint("esc", "list", "up")] if reading else [Hint("enter", "open", "open_row")]
+        moment = getattr(self.update, "moment", None)
+        pause = Hint("p", "pause", "pause")
+        plays = bool(moment and moment[1] > 1)
         hints = [
             *first,
+            *([pause, Hint(".", "next moment", "moment(1)")] if plays else ()),
             Hint("/", "filter", "filter"),
             Hint("f", "faults", "faults_only"),
             Hint("n", "namespace", "namespace"),
             Hint("c", "context", "context"),
             Hint("y", "copy", "copy"),
             Hint("x", "explain", "explain"),
-            Hint("r", "run again", "run_again"),
-            Hint("p", "pause", "pause"),
+            *(() if plays else (Hint("r", "run again", "run_again"), pause)),
             Hint("w", "write", "write"),
             Hint("?", "help", "help"),
         ]

@@ -127,6 +127,8 @@ class Entry:
             return f"cluster: {key.name}"
         if key.kind == "gap":
             return self.words
+        if key.kind == "client":
+            return f"client {key.namespace}/{key.name}"  # a Service is often called the same
         return f"{key.namespace}/{key.name}" if key.name else key.namespace
 
     def rows(self) -> list[Row]:

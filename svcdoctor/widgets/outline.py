@@ -392,8 +392,9 @@ top counts faults that came up since. What you selected stays selected, also whe
             pieces.append((f"  {row.words}", "gone" if row.gone else "dim" if good else status))
         if row.more and row.status is not Status.PASS:
             used = sum(cell_len(text) for text, _ in pieces)
-            if width - used > 12:
-                pieces.append((f"  {row.more}", "dim"))
+            room = width - used - 2
+            if room > 10:
+                pieces.append((f"  {row.more if cell_len(row.more) <= room else _fitted(row.more, room)}", "dim"))
         return pieces
 
 

@@ -81,7 +81,7 @@ def header_parts(shown: Shown, now: datetime, ascii: bool) -> list[_Part]:
     moment = heard(shown.streams, shown.observed_at)
     if moment:
         seconds = (now - moment).total_seconds()
-        if seconds > RECORDED:
+        if shown.moment or seconds > RECORDED:
             parts.append(_Part(3, (f"recorded {moment:%Y-%m-%d %H:%M}", f"recorded {moment:%m-%d}"), "dim"))
         else:
             style = "dim" if seconds < 120 else "$text-warning"
