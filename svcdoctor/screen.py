@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from svcdoctor.app import Dashboard
 from svcdoctor.kubeconfig import Access, ConnectOptions, choose, context_names
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
-from svcdoctor.world import EVERYWHERE
 
 if TYPE_CHECKING:
     from svcdoctor.recording import Recorded
@@ -31,6 +30,7 @@ def show_recording(recorded: Recorded, ascii_only: bool, namespace: str | None =
 
     def open_source(request: SourceRequest, post: Post) -> Source:
         from svcdoctor.session import Recording
+        from svcdoctor.world import EVERYWHERE
 
         where = request.namespace or EVERYWHERE
         scope = asked if where == asked.namespace else Scope(where)
