@@ -2,6 +2,7 @@
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
+# make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes
 # make record-demo   record svcdoctor/demo.jsonl.xz from the current kind cluster; needs kubectl
 # make screenshot    draw docs/dashboard.svg, the dashboard on that recording
 # make zipapp        build dist/svcdoctor-*.pyz, all in one file, for this platform and this Python
@@ -17,7 +18,7 @@ BIN = $(VENV)/bin
 PROJECT = pyproject.toml svcdoctor/__init__.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test lint format record-demo screenshot zipapp krew clean
+.PHONY: demo test lint format bench record-demo screenshot zipapp krew clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo --fail-on never
@@ -33,6 +34,9 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
+
+bench: $(VENV)/.installed
+	$(BIN)/python bench/run.py
 
 record-demo: $(VENV)/.installed
 	$(BIN)/python demo/record.py

@@ -3,8 +3,10 @@
     python bench/apiserver.py SERVICES        # prints its port when it is ready, stops when its standard input ends
 
 Besides the API it has GET /bench/stats, /bench/churn?rate=N (Pod events a second; 0 stops them) and
-/bench/break?service=N and /bench/heal?service=N (a selector that finds nothing, and the right one again). Pages are
-made before the port is printed. Churn is rolling restarts: each takes nine Pod events and three of the slice.
+/bench/break?service=N and /bench/heal?service=N (a selector that finds nothing, and the right one again), and
+/bench/slow?milliseconds=N&megabits=N (each answer waits, and takes what such a line would; 0 is as fast as it goes).
+Pages of all namespaces are made before the port is printed, those of one namespace when they are first asked for.
+Churn is rolling restarts: each takes nine Pod events and three of the slice.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import re
 import socket
 import sys
 import threading
@@ -26,40 +29,90 @@ import msgspec
 import world
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from svcdoctor.objects import RESOURCES
+from svcdoctor.objects import RESOURCES, Resource
 
 PAGE = 500
 COMPRESSED = 128 * 1024  # smaller answers go as they are, as the API server's do
 HEAD = "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\n"
 Told = tuple[str, str, world.Document]  # resource, kind of event, object
 Slots = list[tuple[int, int, bool]]
+NAMESPACED = re.compile(r"/namespaces/([^/]+)/")
 PATHS = {resource.path(): resource for resource in RESOURCES.values()}
+
+
+def place_of(path: str) -> tuple[Resource, str] | None:
+    """The kind and the namespace ("" is all) that a list's path asks for."""
+    resource = PATHS.get(path)
+    if resource:
+        return resource, ""
+    found = NAMESPACED.search(path)
+    resource = PATHS.get(NAMESPACED.sub("/", path, count=1)) if found else None
+    return (resource, found[1]) if found and resource else None
+
+
+def discovery() -> bytes:
+    """What the server says that it has: the kinds of a cluster without add-ons (an APIGroupDiscoveryList)."""
+    groups: dict[tuple[str, str], list[world.Document]] = defaultdict(list)
+    for resource in RESOURCES.values():
+        if resource.group and (not resource.optional or resource.name in ("servicecidrs", "apiservices")):
+            groups[resource.group, resource.version].append({"resource": resource.name})
+    items = [
+        {"metadata": {"name": group}, "versions": [{"version": version, "resources": resources}]}
+        for (group, version), resources in groups.items()
+    ]
+    return json.dumps({"kind": "APIGroupDiscoveryList", "items": items}).encode()
 
 
 class Server:
     def __init__(self, count: int) -> None:
         self.count = count
-        self.pages: dict[str, list[bytes]] = {}
+        self.pages: dict[tuple[str, str], list[bytes]] = {}  # by kind and namespace
         self.logs: dict[str, list[bytes]] = defaultdict(list)  # the events of each kind, from the start
         self.news = threading.Condition()
         self.version = 1
         self.rate = 0.0
         self.sent: dict[str, tuple[float, int, int]] = {}  # the last page of each kind: when, how often, bytes
+        self.asked: list[str] = []  # the paths, since the last stats
         self.watches = 0
-        found: dict[str, list[bytes]] = defaultdict(list)
-        for resource, document in world.documents(count):
-            found[resource].append(msgspec.json.encode(document))
-        for resource in RESOURCES:
-            items = found.pop(resource, [])
-            self.pages[resource] = [self._page(resource, items, start) for start in range(0, max(len(items), 1), PAGE)]
+        self.delay = 0.0  # seconds before each answer
+        self.bandwidth = 0.0  # bytes a second; 0 is no limit
+        self.making = threading.Lock()
+        for resource, pages in self._all_pages().items():
+            self.pages[resource, ""] = pages
 
-    def _page(self, resource: str, items: list[bytes], start: int) -> bytes:
+    def _all_pages(self) -> dict[str, list[bytes]]:
+        """Page by page, so that nothing is held twice."""
+        waiting: dict[str, list[bytes]] = defaultdict(list)
+        pages: dict[str, list[bytes]] = {resource: [] for resource in RESOURCES}
+        for resource, document in world.documents(self.count):
+            if len(waiting[resource]) == PAGE:
+                pages[resource].append(self._page(resource, waiting.pop(resource), len(pages[resource]) + 1))
+            waiting[resource].append(msgspec.json.encode(document))
+        for resource in RESOURCES:
+            pages[resource].append(self._page(resource, waiting[resource]))
+        return pages
+
+    def _pages_of(self, resource: str, namespace: str) -> list[bytes]:
+        with self.making:
+            if (resource, namespace) not in self.pages:
+                found: dict[str, list[bytes]] = defaultdict(list)
+                for kind, document in world.documents(self.count, namespace):
+                    found[kind].append(msgspec.json.encode(document))
+                for kind in RESOURCES:
+                    items = found[kind]
+                    starts = range(0, max(len(items), 1), PAGE)
+                    self.pages[kind, namespace] = [
+                        self._page(kind, items[at : at + PAGE], at // PAGE + 1 if at + PAGE < len(items) else 0)
+                        for at in starts
+                    ]
+            return self.pages[resource, namespace]
+
+    def _page(self, resource: str, items: list[bytes], following: int = 0) -> bytes:
+        """`following` is the page that comes after this one; 0: none."""
         kind = RESOURCES[resource].kind
-        metadata = {"resourceVersion": "1"}
-        if start + PAGE < len(items):
-            metadata |= {"continue": str(start // PAGE + 1), "remainingItemCount": str(len(items) - start - PAGE)}
+        metadata = {"resourceVersion": "1"} | ({"continue": str(following)} if following else {})
         head = f'{{"kind":"{kind}List","apiVersion":"v1","metadata":{json.dumps(metadata)},"items":['
-        body = head.encode() + b",".join(items[start : start + PAGE]) + b"]}\n"
+        body = head.encode() + b",".join(items) + b"]}\n"
         lines = HEAD.format(200)
         if len(body) > COMPRESSED:
             body = gzip.compress(body, 1)
@@ -83,19 +136,34 @@ class Server:
                 return
 
     def _answer(self, connection: socket.socket, path: str, query: dict[str, str]) -> None:
-        resource = PATHS.get(path)
+        asked = place_of(path)
         if path.startswith("/bench/"):
             body = json.dumps(self._command(path.rpartition("/")[2], query)).encode()
             connection.sendall(f"{HEAD.format(200)}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        elif resource is None:
+            return
+        self.asked.append(path)
+        time.sleep(self.delay)
+        if path == "/apis":
+            body = discovery()
+            connection.sendall(f"{HEAD.format(200)}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        elif asked is None:
             connection.sendall(f"{HEAD.format(404)}Content-Length: 2\r\n\r\n{{}}".encode())
         elif query.get("watch") == "true":
-            self._watch(connection, resource.name, int(query["resourceVersion"]))
+            self._watch(connection, asked[0].name, int(query["resourceVersion"]))
         else:
-            page = self.pages[resource.name][int(query.get("continue", 0))]
-            connection.sendall(page)
-            _, times, size = self.sent.get(resource.name, (0, 0, 0))
-            self.sent[resource.name] = (time.monotonic(), times + 1, size + len(page))
+            name = asked[0].name
+            page = self._pages_of(name, asked[1])[int(query.get("continue") or 0)]
+            self._send(connection, page)
+            _, times, size = self.sent.get(name, (0, 0, 0))
+            self.sent[name] = (time.monotonic(), times + 1, size + len(page))
+
+    def _send(self, connection: socket.socket, page: bytes) -> None:
+        """At once, or as slowly as the line is."""
+        step = max(int(self.bandwidth / 100), 1) if self.bandwidth else len(page)
+        for start in range(0, len(page), step):
+            connection.sendall(page[start : start + step])
+            if self.bandwidth:
+                time.sleep(step / self.bandwidth)
 
     def _watch(self, connection: socket.socket, resource: str, version: int) -> None:
         connection.sendall((HEAD.format(200) + "Transfer-Encoding: chunked\r\n\r\n").encode())
@@ -119,11 +187,16 @@ class Server:
     def _command(self, word: str, query: dict[str, str]) -> object:
         if word == "churn":
             self.rate = float(query["rate"])
+        elif word == "slow":
+            self.delay = float(query.get("milliseconds", 0)) / 1000
+            self.bandwidth = float(query.get("megabits", 0)) * 125_000
         elif word in ("break", "heal"):
             number = int(query["service"])
             self._tell("services", "MODIFIED", world.service(self.count, number, broken=word == "break"))
         sent = self.sent.items()
+        asked, self.asked = self.asked, []
         return {
+            "asked": asked,
             "pages": {name: {"last": at, "pages": times, "bytes": size} for name, (at, times, size) in sent},
             "watches": self.watches,
             "events": {name: len(log) for name, log in self.logs.items()},

@@ -1,7 +1,8 @@
 """A made-up cluster of N Services of five Pods each, as documents that look like an API server's.
 
-Deterministic: the same N gives the same bytes. One Service in fifty is broken, in one of six ways in turn. Pods carry
-what makes real ones large: managedFields of two managers, probes, env, volumes, conditions.
+Deterministic: the same N gives the same bytes. One Service in fifty is broken, in one of thirty ways in turn. Pods
+carry what makes real ones large: managedFields of two managers, probes, env, volumes, conditions. Every namespace has
+a policy that admits the Pods of all namespaces, every tenth Service an Ingress.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from faults import BREAK, Group
+
 PODS = 5
 NODES = 100
 DOMAIN = "svc.cluster.local"
 Document = dict[str, Any]
 CREATED = "2026-10-01T08:00:00Z"
 CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-FAULTS = ("selector", "not-ready", "target-port", "crash", "scaled-to-0", "image")
+FAULTS = ("selector", "not-ready", "target-port", "crash", "scaled-to-0", "image", *BREAK)
 
 
 def place(count: int, number: int) -> tuple[str, str]:
@@ -482,21 +485,71 @@ def event(count: int, number: int) -> Document:
     )
 
 
-def documents(count: int) -> Iterator[tuple[str, Document]]:
-    """Everything there is, each with its kind's plural name."""
-    numbers = range(count)
-    for name in sorted({place(count, number)[0] for number in numbers}):
-        yield "namespaces", _simple("", name)
-    for number in numbers:
-        yield "services", service(count, number)
-        yield "endpointslices", endpointslice(count, number)
-        yield "deployments", workload(count, number, "Deployment")
-        yield "replicasets", workload(count, number, "ReplicaSet")
-        namespace, name = place(count, number)
-        yield "configmaps", _simple(namespace, f"{name}-config", data={"app.properties": "a=b\n" * 20})
-        for slot in range(replicas(number)):
-            yield "pods", pod(count, number, slot)
-        if fault(number):
-            yield "events", event(count, number)
+def group(count: int, number: int) -> Group:
+    """A Service with all that belongs to it, broken where it is one of those that are."""
+    found = Group(
+        service(count, number),
+        [endpointslice(count, number)],
+        workload(count, number, "Deployment"),
+        workload(count, number, "ReplicaSet"),
+        [pod(count, number, slot) for slot in range(replicas(number))],
+        [("configmaps", configmap(count, number))],
+    )
+    if number % 10 == 0:
+        found.others.append(("ingresses", ingress(count, number)))
+    wrong = fault(number)
+    if wrong in ("not-ready", "crash", "image"):
+        found.others.append(("events", event(count, number)))
+    if wrong in BREAK:
+        BREAK[wrong](found)
+    return found
+
+
+def configmap(count: int, number: int) -> Document:
+    namespace, name = place(count, number)
+    return _simple(namespace, f"{name}-config", data={"app.properties": "a=b\n" * 20})
+
+
+def policy(namespace: str) -> Document:
+    admitted = {"from": [{"namespaceSelector": {}}], "ports": [{"port": "http"}, {"port": "metrics"}]}
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [admitted]}
+    return _simple(namespace, "from-the-cluster", spec=spec)
+
+
+def ingress(count: int, number: int) -> Document:
+    namespace, name = place(count, number)
+    backend = {"service": {"name": name, "port": {"name": "http"}}}
+    rule = {
+        "host": f"{name}.example.com",
+        "http": {"paths": [{"path": "/", "pathType": "Prefix", "backend": backend}]},
+    }
+    status = {"loadBalancer": {"ingress": [{"ip": "192.0.2.10"}]}}
+    return _simple(namespace, name, spec={"ingressClassName": "nginx", "rules": [rule]}, status=status)
+
+
+def _shared(count: int) -> Iterator[tuple[str, Document]]:
+    """What belongs to no Service of a team."""
     for number in range(NODES):
         yield "nodes", node(number)
+    yield "ingressclasses", _simple("", "nginx", spec={"controller": "k8s.io/ingress-nginx"})
+    corefile = ".:53 {\n  errors\n  ready\n  kubernetes cluster.local\n  forward . /etc/resolv.conf\n}\n"
+    yield "configmaps", _simple("kube-system", "coredns", data={"Corefile": corefile})
+    for name in sorted({place(count, number)[0] for number in range(count)}):
+        yield "namespaces", _simple("", name)
+        yield "networkpolicies", policy(name)
+
+
+def documents(count: int, namespace: str = "") -> Iterator[tuple[str, Document]]:
+    """Everything there is (in one namespace), each with its kind's plural name."""
+    shared = _shared(count)
+    yield from (item for item in shared if namespace in ("", item[1]["metadata"].get("namespace")))
+    for number in range(count):
+        if namespace not in ("", place(count, number)[0]):
+            continue
+        found = group(count, number)
+        yield "services", found.service
+        yield from (("endpointslices", item) for item in found.slices)
+        yield "deployments", found.deployment
+        yield "replicasets", found.replicaset
+        yield from (("pods", item) for item in found.pods)
+        yield from found.others
