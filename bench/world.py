@@ -527,13 +527,73 @@ def ingress(count: int, number: int) -> Document:
     return _simple(namespace, name, spec={"ingressClassName": "nginx", "rules": [rule]}, status=status)
 
 
+def _system() -> Iterator[tuple[str, Document]]:
+    """What every cluster runs: names, connections, a network that enforces policies, a way in."""
+    ports = [{"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns-tcp", "protocol": "TCP", "port": 53}]
+    yield from _served("kube-system", "kube-dns", {"k8s-app": "kube-dns"}, "coredns", ports, "10.96.0.10")
+    web = [{"name": "http", "protocol": "TCP", "port": 80}]
+    label = {"app.kubernetes.io/name": "ingress-nginx"}
+    yield from _served("ingress-nginx", "ingress-nginx-controller", label, "ingress-nginx", web, "10.96.0.11")
+    agent = {"k8s-app": "kindnet"}
+    status = {"desiredNumberScheduled": NODES, "currentNumberScheduled": NODES, "numberReady": NODES}
+    template = {"metadata": {"labels": agent}, "spec": {"containers": [{"name": "agent", "image": "kindnetd"}]}}
+    spec = {"selector": {"matchLabels": agent}, "template": template}
+    yield "daemonsets", _simple("kube-system", "kindnet", spec=spec, status=status)
+
+
+def _served(
+    namespace: str, name: str, label: dict[str, str], own: str, ports: list[Document], address: str
+) -> Iterator[tuple[str, Document]]:
+    """A Service of the system with two Pods of a Deployment."""
+    bound = [{"name": port["name"], "containerPort": port["port"], "protocol": port["protocol"]} for port in ports]
+    template = {"metadata": {"labels": label}, "spec": {"containers": [{"name": own, "image": own, "ports": bound}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": label}, "template": template}
+    counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), 2)
+    yield "deployments", _simple(namespace, own, spec=spec, status=counts)
+    hash = f"{own}-5d8f"
+    replicaset = _simple(namespace, hash, spec=spec, status=counts)
+    replicaset["metadata"] |= {"ownerReferences": _owner("Deployment", namespace, own), "labels": label}
+    yield "replicasets", replicaset
+    endpoints = []
+    for number in range(2):
+        pod = _simple(namespace, f"{hash}-{number}", spec={**template["spec"], "nodeName": node_name(number)})
+        pod["metadata"] |= {"labels": label, "ownerReferences": _owner("ReplicaSet", namespace, hash)}
+        ip = f"10.63.{address.rpartition('.')[2]}.{number}"
+        true = [{"type": type, "status": "True", "lastTransitionTime": CREATED} for type in CONDITIONS]
+        container = {"name": own, "ready": True, "restartCount": 0, "state": {"running": {"startedAt": CREATED}}}
+        pod["status"] = {"phase": "Running", "podIP": ip, "podIPs": [{"ip": ip}], "conditions": true}
+        pod["status"]["containerStatuses"] = [container]
+        yield "pods", pod
+        target = {"kind": "Pod", "namespace": namespace, "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+        good = {"ready": True, "serving": True, "terminating": False}
+        endpoints.append({"addresses": [ip], "conditions": good, "targetRef": target, "nodeName": node_name(number)})
+    served = [{**port, "targetPort": port["name"]} for port in ports]
+    service = _simple(
+        namespace,
+        name,
+        spec={"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "selector": label, "ports": served},
+        status={"loadBalancer": {}},
+    )
+    service["metadata"]["labels"] = label
+    yield "services", service
+    endpointslice = _simple(namespace, f"{name}-1", addressType="IPv4", endpoints=endpoints, ports=ports)
+    endpointslice["metadata"]["labels"] = {
+        "kubernetes.io/service-name": name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+    }
+    yield "endpointslices", endpointslice
+
+
 def _shared(count: int) -> Iterator[tuple[str, Document]]:
     """What belongs to no Service of a team."""
     for number in range(NODES):
         yield "nodes", node(number)
     yield "ingressclasses", _simple("", "nginx", spec={"controller": "k8s.io/ingress-nginx"})
+    yield from _system()
     corefile = ".:53 {\n  errors\n  ready\n  kubernetes cluster.local\n  forward . /etc/resolv.conf\n}\n"
     yield "configmaps", _simple("kube-system", "coredns", data={"Corefile": corefile})
+    for name in ("kube-system", "ingress-nginx"):
+        yield "namespaces", _simple("", name)
     for name in sorted({place(count, number)[0] for number in range(count)}):
         yield "namespaces", _simple("", name)
         yield "networkpolicies", policy(name)

@@ -56,7 +56,7 @@ AT_ONCE = (
 # What DNS and kube-proxy are judged by, whatever the scope is.
 SHARED = ("services", "endpointslices", "pods", "deployments", "daemonsets", "configmaps")
 
-# Kinds that are asked for one after the other.
+# Kinds that are asked for one after the other, by whoever asks for the first of them that is not there.
 TOGETHER = (
     (*WORKLOAD_RESOURCES, "pods"),
     (
@@ -67,6 +67,9 @@ TOGETHER = (
         "globalnetworkpolicies",
     ),
 )
+
+# A kind of these that is also asked for alone: by whoever looks for the network's agents.
+ALONE = ("daemonsets",)
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -251,7 +254,7 @@ class _Reader:
             Want(kind, want.namespace)
             for want in wanted
             for kinds in TOGETHER
-            if want.resource in kinds
+            if want.resource in kinds and want.resource not in ALONE
             for kind in kinds
         }
         untried = {want for want in more | wanted if not self.was_tried(want)}

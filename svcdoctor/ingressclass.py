@@ -250,7 +250,6 @@ def controllers(view: View, controller: str) -> Iterator[Pod]:
 
 def _without_controller(ingress: _Ingress, controller: str) -> Iterator[Finding]:
     view = ingress.view
-    pods = list(controllers(view, controller))
     services = [
         item
         for item in (_found(view, CONTROLLER_SERVICES) if _own_words(controller) else [])
@@ -258,7 +257,10 @@ def _without_controller(ingress: _Ingress, controller: str) -> Iterator[Finding]
     ]
     if services:
         yield from _own_service(ingress, controller, services)
-    elif not (given_addresses(ingress.item) or any(map(is_ready, pods)) or _is_served_unseen(ingress, controller)):
+    elif not given_addresses(ingress.item):  # only then the Pods of all namespaces are worth reading
+        pods = list(controllers(view, controller))
+        if any(map(is_ready, pods)) or _is_served_unseen(ingress, controller):
+            return
         if view.is_younger(ingress.item.metadata.creation_timestamp, ADDRESS_SECONDS):
             said = f"{ingress.ref} has no address yet; judged {ADDRESS_SECONDS:.0f}s after it was made"
             yield unknown("unknown-settling", ingress.subject, said)

@@ -32,7 +32,7 @@ from svcdoctor.reconcile import pod_addresses
 from svcdoctor.statedclient import is_let_through, stated_client
 from svcdoctor.template import Template
 from svcdoctor.text import listing
-from svcdoctor.world import EVERYWHERE
+from svcdoctor.world import EVERYWHERE, NotRead, Want
 
 # Network plugins by the names of their DaemonSets. Whether others enforce policies, no object tells.
 _ENFORCING = re.compile(
@@ -62,7 +62,7 @@ def enforcement(view: View) -> Enforcement:
     def build() -> Enforcement:
         found: list[str] = []
         for place in _PLACES:
-            names = view.or_without(lambda place=place: list(view.listed("daemonsets", place)), [])  # type: ignore[misc]
+            names = view.or_without(lambda place=place: _daemonsets(view, place), [])  # type: ignore[misc]
             found += names
             enforcing = next((name for name in names if _ENFORCING.search(name)), "")
             if enforcing:
@@ -71,6 +71,16 @@ def enforcement(view: View) -> Enforcement:
         return Enforcement(False, f"daemonset/{flannel}") if flannel else Enforcement(None)
 
     return view.shared("policy enforcement", build)
+
+
+def _daemonsets(view: View, place: str) -> list[str]:
+    """Their names; of the places that are looked at one after the other, all that are missing are asked for at once."""
+    try:
+        return list(view.listed("daemonsets", place))
+    except NotRead as missing:
+        further = () if missing.gap else _PLACES[_PLACES.index(place) :]
+        more = [Want("daemonsets", other) for other in further if not view.world.is_answered("daemonsets", other)]
+        raise NotRead("daemonsets", place, missing.gap, more) from None
 
 
 # --- both ends ---------------------------------------------------------------------------------------------------
