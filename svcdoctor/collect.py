@@ -20,12 +20,13 @@ from svcdoctor.case import ClusterCase
 from svcdoctor.clientpod import client_pod, no_such_client
 from svcdoctor.connection import Connections
 from svcdoctor.connectlook import CONNECT_SECONDS, connect, targets_in
-from svcdoctor.diagnosis import CORE, Outcome, Scope, diagnose, kinds_read
+from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.lookup import Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
+from svcdoctor.rounds import Rounds
 from svcdoctor.socketlook import look_at_sockets, unseen
 from svcdoctor.sockets import Sockets
 from svcdoctor.template import WORKLOAD_RESOURCES
@@ -99,7 +100,7 @@ def collect(
     progress: Progress = Progress(),  # noqa: B008 - immutable
     judge: Callable[[World, Scope], Outcome] | None = None,
 ) -> Collected:
-    """The World over a scope and its Diagnosis, which `judge` makes of it (else `diagnose`).
+    """The World over a scope and its Diagnosis, which `judge` makes of it (else `diagnose`, in rounds).
 
     Raises Unreachable or Unauthenticated where nothing could be read, ReadFailed where the Pod of --from is not there.
     """
@@ -110,7 +111,7 @@ def collect(
         progress.doing("looking names up inside Pods" + (", and connecting" if client else ""))
         reader.ask_pods(client)
         reader.world.look_at_sockets()
-    return Collected(reader.world, reader.diagnose(judge or diagnose).diagnosis)
+    return Collected(reader.world, reader.diagnose(judge or Rounds().diagnose).diagnosis)
 
 
 class _Reader:

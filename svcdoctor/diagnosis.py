@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -113,15 +113,32 @@ class Outcome(NamedTuple):
     wants: frozenset[Want]
 
 
-def diagnose(world: World, scope: Scope) -> Outcome:
-    """The report over a scope. `wants` is empty when every question found its answer or a reason why not."""
+def anew(key: Hashable, about: object, judge: Callable[[set[Want]], T], wants: set[Want]) -> T:
+    """A part of the report, judged whether it was before or not."""
+    return judge(wants)
+
+
+def diagnose(world: World, scope: Scope, part: Callable[..., Any] = anew) -> Outcome:
+    """The report over a scope. `wants` is empty when every question found its answer or a reason why not.
+
+    `part` is how each Service and each caller is judged, as `anew` or by one who remembers: rounds.py.
+    """
     wants: set[Want] = set()
     services = services_in(world, scope, wants)
     cluster = diagnose_cluster(world, scope, wants)
     broken = broken_parts(cluster)
-    diagnosed = [diagnose_service(world, service, scope, broken, wants) for service in services]
+
+    def judged(service: Service) -> ServiceDiagnosis:
+        key = ("service", service.metadata.namespace, service.metadata.name, broken)
+        return part(key, service, partial(diagnose_service, world, service, scope, broken), wants)
+
+    def heard(caller: Caller) -> list[Finding]:
+        key = ("caller", caller.kind, caller.namespace, caller.name)
+        return part(key, caller.owner, partial(diagnose_caller, world, caller, scope), wants)
+
+    diagnosed = [judged(service) for service in services]
     absent = absent_names(world, scope, wants)
-    said = [(caller, diagnose_caller(world, caller, scope, wants)) for caller in callers_in(world, scope, wants)]
+    said = [(caller, heard(caller)) for caller in callers_in(world, scope, wants)]
     return Outcome(assemble(world, diagnosed, Tally(diagnosed), cluster, absent, said), frozenset(wants))
 
 

@@ -83,6 +83,8 @@ class World:
         self._indexes: dict[tuple[str, str], dict[Index, _Buckets]] = defaultdict(dict)
         self._derived: dict[object, Any] = {}
         self._deadlines: dict[Question, datetime] = {}
+        self.news: set[str] = set()  # the kinds of which something has come since somebody emptied this
+        self._kinds: list[set[str]] = [set()]  # that were asked about, by those at work, the innermost last
         self._reads: Reads | None = None
         # Where questions are noted; of a fork, with those who follow the World that it is a fork of.
         self._noting: Reads | None = None
@@ -202,6 +204,7 @@ class World:
         other._sockets, other._forked = self._sockets, self._forked or self
         other._connections = self._connections
         other._noting = self._noting
+        other._kinds = self._kinds
         other._unsorted = set(self._unsorted)
         other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
         other._indexes = defaultdict(dict, {place: dict(indexes) for place, indexes in self._indexes.items()})
@@ -219,6 +222,7 @@ class World:
     # --- asking it
 
     def was_read(self, resource: str, namespace: str) -> bool:
+        self._kinds[-1].add(resource)
         if self._noting:
             self._note(_scope(resource))
         return self._is_in_sight(resource, namespace)
@@ -238,6 +242,7 @@ class World:
 
     def must_be_read(self, resource: str, namespace: str) -> None:
         """Raises NotRead where a list was not read."""
+        self._kinds[-1].add(resource)
         if self._noting:
             self._note(_scope(resource))
         scopes = self._scopes[resource]
@@ -280,6 +285,7 @@ class World:
             indexes[index] = _Buckets(
                 index, (item for place in places for item in self._table(index.resource, place).values())
             )
+        self._kinds[-1].add(index.resource)
         if self._noting:
             self._note(_scope(index.resource), ("found", index.name, EVERYWHERE, key))
         return indexes[index].get(key)
@@ -302,11 +308,13 @@ class World:
 
     def held(self, resource: str, namespace: str = EVERYWHERE) -> list[Any]:
         """What we hold of a kind, even where it is lost."""
+        self._kinds[-1].add(resource)
         self._note(_scope(resource), ("everywhere", resource))
         places = sorted(self._objects[resource]) if namespace == EVERYWHERE else [namespace]
         return [item for place in places for item in self._table(resource, place).values()]
 
     def _sees_everything(self, resource: str) -> bool:
+        self._kinds[-1].add(resource)
         self._note(_scope(resource))
         complete = EVERYWHERE in self._scopes[resource]
         if not complete and (resource, EVERYWHERE) not in self._gaps:
@@ -330,12 +338,14 @@ class World:
 
     @property
     def gaps(self) -> Mapping[tuple[str, str], Gap]:
+        self._kinds[-1].add("gaps")
         self._note(("gaps",))
         return self._gaps
 
     @property
     def lookups(self) -> Mapping[str, Lookups] | None:
         """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
+        self._kinds[-1].add("lookups")
         self._note(_scope("lookups"))
         if self._lookups is None or self._noting is None:
             return self._lookups
@@ -362,6 +372,7 @@ class World:
     def sockets_of(self, pod: Pod) -> Sockets | None:
         """What a Pod listens on; None where nobody looks. Raises NotRead where nobody has looked since it started."""
         place = (pod.metadata.namespace, pod.metadata.name)
+        self._kinds[-1].update(("pods", "sockets"))
         self._note(_scope("sockets"), ("object", "sockets", *place))
         # A Pod that is only imagined has none to look at.
         is_real = self._forked is None or self._forked._objects["pods"].get(place[0], {}).get(place[1]) is pod
@@ -375,6 +386,7 @@ class World:
     @property
     def connections(self) -> Connections | None:
         """What the client that a person named was answered when it connected; None where nobody named one."""
+        self._kinds[-1].add("connections")
         self._note(("scope", "connections"))
         return self._connections
 
@@ -463,8 +475,19 @@ class World:
         if self._reads:
             return build()
         if key not in self._derived:
-            self._derived[key] = build()
-        return self._derived[key]  # type: ignore[no-any-return]
+            self._derived[key] = self.asking_of(build)
+        value, kinds = self._derived[key]
+        self._kinds[-1] |= kinds
+        return value  # type: ignore[no-any-return]
+
+    def asking_of(self, build: Callable[[], T]) -> tuple[T, set[str]]:
+        """What a question has for an answer, and the kinds that it asked about: of others it does not depend."""
+        self._kinds.append(set())
+        try:
+            return build(), self._kinds[-1]
+        finally:
+            kinds = self._kinds.pop()
+            self._kinds[-1] |= kinds
 
     def shared(self, key: Hashable, build: Callable[[], T]) -> T:
         """The same, kept in a World that is followed too: `build` has to ask the World itself for all that it uses."""
@@ -484,6 +507,9 @@ class World:
             self._noting.note(*questions)
 
     def _changed(self, *questions: Question) -> None:
+        # A question about a kind has it in the second place.
+        told = (question for question in questions if question[0] not in _OF_TIME)
+        self.news.update(str(question[1] if len(question) > 1 else question[0]) for question in told)
         if self._reads:
             self.changes += any(question[0] not in _OF_TIME for question in questions)
             self._reads.changed(questions)
