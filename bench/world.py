@@ -530,10 +530,10 @@ def ingress(count: int, number: int) -> Document:
 def _system() -> Iterator[tuple[str, Document]]:
     """What every cluster runs: names, connections, a network that enforces policies, a way in."""
     ports = [{"name": "dns", "protocol": "UDP", "port": 53}, {"name": "dns-tcp", "protocol": "TCP", "port": 53}]
-    yield from _served("kube-system", "kube-dns", {"k8s-app": "kube-dns"}, "coredns", ports, "10.96.0.10")
+    yield from _served("kube-system", "kube-dns", {"k8s-app": "kube-dns"}, "coredns", ports, "10.97.0.10")
     web = [{"name": "http", "protocol": "TCP", "port": 80}]
     label = {"app.kubernetes.io/name": "ingress-nginx"}
-    yield from _served("ingress-nginx", "ingress-nginx-controller", label, "ingress-nginx", web, "10.96.0.11")
+    yield from _served("ingress-nginx", "ingress-nginx-controller", label, "ingress-nginx", web, "10.97.0.11")
     agent = {"k8s-app": "kindnet"}
     status = {"desiredNumberScheduled": NODES, "currentNumberScheduled": NODES, "numberReady": NODES}
     template = {"metadata": {"labels": agent}, "spec": {"containers": [{"name": "agent", "image": "kindnetd"}]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,7 @@ def diagnose(
       helm template cart ./chart | svcdoctor diagnose -f -
       svcdoctor diagnose -f k8s/ --with-cluster
     """
+    gc.disable()  # nearly all that is made is held until the report is out, and then the process ends
     flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline)
     files = Files(filenames, recursive, with_cluster)
     flags.check()
