@@ -91,6 +91,21 @@ def test_another_namespace_is_read_when_a_selector_may_mean_it(
     assert collected.diagnosis.services[0].cause == "selector-other-namespace"
 
 
+def test_whether_policies_take_effect_is_asked_of_daemonsets_alone(
+    connect: Callable[[SimulatedApiServer], Cluster],
+) -> None:
+    policy = {
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "nobody", "namespace": "shop"},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+    with SimulatedApiServer(simulate([*HEALTHY, policy])) as server:
+        collect(connect(server), Scope("shop"), NO_PROBE)
+        elsewhere = ("calico-system", "kube-flannel", "cilium", "openshift-ovn-kubernetes")
+        asked = [item for item in server.lists if any(f"/{place}/" in item for place in elsewhere)]
+    assert sorted(asked) == sorted(path("daemonsets", place) for place in elsewhere)
+
+
 def test_a_name_that_is_not_there_has_services_of_all_namespaces_read(
     server: SimulatedApiServer, cluster: Cluster
 ) -> None:
