@@ -130,11 +130,13 @@ def diagnose(world: World, scope: Scope, part: Callable[..., Any] = anew) -> Out
 
     def judged(service: Service) -> ServiceDiagnosis:
         key = ("service", service.metadata.namespace, service.metadata.name, broken)
-        return part(key, service, partial(diagnose_service, world, service, scope, broken), wants)
+        found: ServiceDiagnosis = part(key, service, partial(diagnose_service, world, service, scope, broken), wants)
+        return found
 
     def heard(caller: Caller) -> list[Finding]:
         key = ("caller", caller.kind, caller.namespace, caller.name)
-        return part(key, caller.owner, partial(diagnose_caller, world, caller, scope), wants)
+        found: list[Finding] = part(key, caller.owner, partial(diagnose_caller, world, caller, scope), wants)
+        return found
 
     diagnosed = [judged(service) for service in services]
     absent = absent_names(world, scope, wants)
