@@ -72,7 +72,8 @@ def diagnose(
       helm template cart ./chart | svcdoctor diagnose -f -
       svcdoctor diagnose -f k8s/ --with-cluster
     """
-    gc.disable()  # nearly all that is made is held until the report is out, and then the process ends
+    gc.disable()  # nearly all that is made is held until the report is out
+    click.get_current_context().call_on_close(gc.enable)
     flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline)
     files = Files(filenames, recursive, with_cluster)
     flags.check()
