@@ -131,7 +131,7 @@ def read(content: bytes, path: str) -> Baseline:
             reports = msgspec.json.decode(content, type=_Reports).items
         else:
             reports = [msgspec.json.decode(content, type=_Report)]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
     return Baseline(path, {report.context: dict(_faults_read(report)) for report in reports}, several)
 

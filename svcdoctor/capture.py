@@ -104,7 +104,7 @@ def _manifest(text: str) -> str:
         kept = {key: applied[key] for key in ("apiVersion", "kind") if key in applied}
         if kept.get("kind") in ("Service", "NetworkPolicy"):
             kept["spec"] = applied.get("spec")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return ""
     return json.dumps(kept, sort_keys=True)
 

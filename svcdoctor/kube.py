@@ -201,6 +201,8 @@ class _Version(msgspec.Struct, rename="camel"):
     git_version: str
 
 
+# What msgspec raises for bytes that are not what was asked for; the last where they are nested too deeply.
+_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LOG_SILENCE = 3600.0  # seconds that a followed log may say nothing
 
 # Built under a lock: while one thread makes a decoder, msgspec 0.22 lets another decode with the half-made description
@@ -649,7 +651,7 @@ class Cluster:
     def _decode(self, what: str, answer: _Answer, type_: Any) -> Any:
         try:
             return _decoder(type_).decode(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _NOT_DECODED as error:
             raise self._malformed(what, answer, _decoding_error(error)) from None
 
     def _decode_page(
@@ -660,7 +662,7 @@ class Cluster:
             return page.items or (), (), page.metadata
         except (msgspec.ValidationError, UnicodeDecodeError):
             pass  # some object is odd: find out which, the others are still good
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise self._malformed(what, answer, _decoding_error(error)) from None
         raw: _RawPage = self._decode(what, answer, _RawPage)
         items, skipped = [], []
@@ -668,7 +670,7 @@ class Cluster:
         for item in raw.items or ():
             try:
                 items.append(decode(item))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except _NOT_DECODED as error:
                 namespace, name = _name_of(item)
                 skipped.append(Skipped(namespace, name, _decoding_error(error)))
         return items, tuple(skipped), raw.metadata
@@ -908,7 +910,7 @@ class Watch:
         """Raises the KubeError that an ERROR event stands for, and ReadFailed for a line that is no event."""
         try:
             event = _decoder(_RawEvent).decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _NOT_DECODED as error:
             why = f"cannot {self._what}: a line of it cannot be read: {_decoding_error(error)}"
             raise ReadFailed(why, reason="malformed") from None
         if event.type == "ERROR":
@@ -918,7 +920,7 @@ class Watch:
             return Event("BOOKMARK", None, _version_of(event.object))
         try:
             item = _decoder(self._resource.type).decode(event.object)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except _NOT_DECODED as error:
             return Event("SKIPPED", Skipped(*_name_of(event.object), _decoding_error(error)), _version_of(event.object))
         return Event(event.type, item, item.metadata.resource_version)
 
@@ -927,7 +929,7 @@ def _version_of(item: msgspec.Raw) -> str:
     try:
         versioned: _Versioned = _decoder(_Versioned).decode(item)
         return versioned.metadata.resource_version
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NOT_DECODED:
         return ""
 
 
@@ -1154,6 +1156,8 @@ def _decoding_error(error: Exception) -> str:
     """msgspec's words with the field first: `$.spec.ports: expected array, got int`."""
     if isinstance(error, UnicodeDecodeError):
         return "it holds text that is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
     match = _DECODING_ERROR.fullmatch(str(error))
     what, path = (match["what"], match["path"]) if match else (str(error), None)
     what = what[:1].lower() + what[1:].replace("`", "").replace(" | null", "")
@@ -1168,7 +1172,7 @@ def _name_of(item: msgspec.Raw) -> tuple[str, str]:
     """Namespace and name of an object that is broken elsewhere, as far as they can be read."""
     try:
         metadata = _decoder(_Named).decode(item).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _NOT_DECODED:
         return "", "?"
     namespace, name = (
         value if isinstance(value, str) else "" for value in (metadata.get("namespace"), metadata.get("name"))

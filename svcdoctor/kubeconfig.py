@@ -255,6 +255,8 @@ def _load(path: str) -> dict[str, Any]:
         raise ConfigError(f"{shown} is not valid YAML{line}: {printable(error.problem or 'unreadable')}") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError):
         raise ConfigError(f"{shown} is not valid YAML: it holds characters that are not text") from None
+    except RecursionError:
+        raise ConfigError(f"{shown} is no kubeconfig: it is nested too deeply") from None
     except OSError as error:
         raise ConfigError(f"kubeconfig {shown} cannot be read: {_os_text(error)}") from None
     if document is None:
@@ -540,7 +542,7 @@ def _expiry_of_jwt(token: str) -> float | None:
     try:
         claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
         return float(claims["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 
@@ -664,7 +666,7 @@ class _ExecPlugin:
                 for key in ("token", "clientCertificateData", "clientKeyData", "expirationTimestamp")
             }
             version = answer.get("apiVersion")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._failed("printed something else than an ExecCredential with a status") from None
         if version != self._version:
             raise self._failed(

@@ -157,6 +157,8 @@ def _documents(path: str) -> Iterator[tuple[yaml.Node, Any]]:
         raise ManifestError(f"{place}: not valid YAML: {said}{_hint(said)}") from None
     except (yaml.YAMLError, UnicodeDecodeError, ValueError):
         raise ManifestError(f"{file}: not valid YAML: it holds characters that are not text") from None
+    except RecursionError:
+        raise ManifestError(f"{file}: no manifest: it is nested too deeply") from None
 
 
 def _hint(said: str) -> str:

@@ -48,7 +48,7 @@ def parse_status(body: bytes) -> Status | None:
     """The Status in an answer's body, or None when it is something else, as it is behind a proxy."""
     try:
         return msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime
 from shlex import quote
+from typing import Any
 
 # What a terminal, a log viewer or a reader's eye would take for something else than text: C0 and C1 controls,
 # line and paragraph separators, zero-width characters, bidirectional overrides, the byte order mark, surrogates
@@ -86,6 +87,14 @@ def patch_command(namespace: str, item: str, patch: object) -> str:
 def quoted_json(value: object) -> str:
     """A value as compact JSON, as one word of a shell line."""
     return quote(json.dumps(value, separators=(",", ":")))
+
+
+def embedded_json(text: str | None) -> Any:
+    """What an annotation holds as JSON; None where it is absent or is none: anybody may write anything there."""
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def selector_text(labels: dict[str, str]) -> str:

@@ -5,8 +5,8 @@
         server.forbids = lambda resource, namespace: resource == "pods" and not namespace
         server.kubeconfig(tmp_path)
 
-What `on()` sets for a path comes first, as with the server below it. Times are moved so that what is an hour old at
-simulate.NOW is an hour old for a process that asks the clock.
+What `on()` sets for a path comes first, as with the server below it. Times are moved so that what is an hour old in the
+World is an hour old for a process that asks the clock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 import msgspec
 
 from fake_apiserver import Exchange, FakeApiServer, Received, failure, reply
-from simulate import NOW
 from svcdoctor.objects import RESOURCES, Resource
 from svcdoctor.world import EVERYWHERE, World
 
@@ -36,7 +35,7 @@ class SimulatedApiServer(FakeApiServer):
         self.page = 500
         """The most objects that one answer holds, whatever is asked for."""
         self._documents: dict[str, list[dict[str, Any]]] = {}
-        shift = datetime.now(UTC) - NOW
+        shift = datetime.now(UTC) - world.now
         for name, resource in RESOURCES.items():
             for item in world.everywhere(name)[0]:
                 text = msgspec.json.encode(item).decode()

@@ -21,7 +21,6 @@ netpol-policytypes-implicit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,7 +31,7 @@ from svcdoctor.objects import NetworkPolicy
 from svcdoctor.policy import Direction, directions_of, selects
 from svcdoctor.policyrule import isolating_evidence
 from svcdoctor.template import WORKLOAD_RESOURCES
-from svcdoctor.text import listing, patch_command
+from svcdoctor.text import embedded_json, listing, patch_command
 from svcdoctor.traffic import Guard, admit, callers_of, enforcement, guards, policies_in, targets
 
 CHECK = Check(
@@ -102,10 +101,8 @@ def _closed(case: Case, closed: list[Guard]) -> Finding:
 
 def _applied(policy: NetworkPolicy) -> dict[str, Any]:
     """The spec as a file gave it: the API server fills policyTypes in. {} where that is not known."""
-    try:
-        spec = json.loads((policy.metadata.annotations or {}).get(APPLIED, "{}")).get("spec")
-    except (ValueError, AttributeError):
-        return {}
+    applied = embedded_json((policy.metadata.annotations or {}).get(APPLIED))
+    spec = applied.get("spec") if isinstance(applied, dict) else None
     return spec if isinstance(spec, dict) else {}
 
 

@@ -20,7 +20,6 @@ svc-selector-removed-stale-slices
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
@@ -31,7 +30,7 @@ from svcdoctor.manualslice import is_by_hand
 from svcdoctor.objects import Pod
 from svcdoctor.reconcile import pod_addresses
 from svcdoctor.template import WORKLOAD_RESOURCES
-from svcdoctor.text import listing, plural, selector_text
+from svcdoctor.text import embedded_json, listing, plural, selector_text
 
 CHECK = Check(
     step=Step.SERVICE,
@@ -119,9 +118,9 @@ def _applied_selector(case: Case) -> dict[str, str]:
     """The selector as it was last applied by a file; {} where it was not, or had none."""
     annotations = case.service.metadata.annotations or {}
     try:
-        applied = json.loads(annotations.get("kubectl.kubernetes.io/last-applied-configuration", "{}"))
+        applied = embedded_json(annotations.get("kubectl.kubernetes.io/last-applied-configuration"))
         return {str(key): str(value) for key, value in applied["spec"]["selector"].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -22,7 +22,6 @@ lim-deprecated-api
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Metadata
 from svcdoctor.template import WORKLOAD_RESOURCES
-from svcdoctor.text import listing, patch_command
+from svcdoctor.text import embedded_json, listing, patch_command
 
 CHECK = Check(
     step=Step.SERVICE,
@@ -61,11 +60,7 @@ def run(case: Case) -> Iterator[Finding]:
 
 def _applied(metadata: Metadata) -> dict[str, Any]:
     """The object as `kubectl apply` was last given it; {} where it was not, or what is noted is not readable."""
-    text = (metadata.annotations or {}).get(LAST_APPLIED)
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        return {}
+    found = embedded_json((metadata.annotations or {}).get(LAST_APPLIED))
     return found if isinstance(found, dict) else {}
 
 

@@ -1,0 +1,47 @@
+"""What may be said where something could not be seen: nothing but what a complete look says, or `unknown`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FAULTS = ("fail", "warn")
+
+
+def lies(report: dict[str, Any], whole: dict[str, Any]) -> list[str]:
+    """What a report says that the one of the healthy server does not bear out; both as `-o json` prints them."""
+    found: list[str] = []
+    known = {(entry["namespace"], entry["name"]): entry for entry in whole["services"]}
+    for entry in report["services"]:
+        place = f"{entry['namespace']}/{entry['name']}"
+        before = known.get((entry["namespace"], entry["name"]))
+        if before is None:
+            found.append(f"{place} is not there")
+            continue
+        unknown = [finding for finding in entry["findings"] if finding["status"] == "unknown"]
+        if entry["status"] not in ("unknown", before["status"]) and not (entry["status"] in FAULTS and unknown):
+            found.append(f"{place} is {entry['status']}, and {before['status']} when all is seen")
+        if entry["status"] == "pass" and before["status"] != "pass":
+            found.append(f"{place} passes")
+        found += [f"{place} has {fault}" for fault in sorted(faults(entry) - faults(before))]
+        if entry["status"] == "unknown" and not unknown and not report["cluster"]["findings"]:
+            found.append(f"{place} is unknown for no reason")
+    for part in ("missing", "clients"):
+        before_all = {code for entry in whole[part] for code in faults(entry)}
+        found += [f"{part}: {fault}" for entry in report[part] for fault in sorted(faults(entry) - before_all)]
+    found += [f"cluster: {fault}" for fault in sorted(faults(report["cluster"]) - faults(whole["cluster"]))]
+    lacking = any(finding["status"] == "unknown" for entry in report["services"] for finding in entry["findings"])
+    if lacking and not report["denied"] and not report["unreadable"] and not _settles(report):
+        found.append("something is unknown, and nothing is said to be lacking")
+    return found
+
+
+def faults(entry: dict[str, Any]) -> set[tuple[str, str]]:
+    return {(finding["code"], finding["status"]) for finding in entry["findings"] if finding["status"] in FAULTS}
+
+
+def _settles(report: dict[str, Any]) -> bool:
+    return any(
+        finding["code"] in ("unknown-settling", "unknown-no-probe-pod")
+        for entry in report["services"]
+        for finding in entry["findings"]
+    )
