@@ -178,7 +178,8 @@ class _Reader:
             answered = True
             self.world.put(want.resource, want.namespace, answer.items)
             odd = (Unreadable(want.resource, item.namespace, item.name, item.error) for item in answer.skipped)
-            self.world.unreadable += [item for item in odd if item not in self.world.unreadable]
+            known = self.world.unreadable
+            self.world.unreadable = [*known, *(item for item in odd if item not in known)]
 
     def _list(self, want: Want) -> Listing | KubeError:
         left = self.ends - time.monotonic()

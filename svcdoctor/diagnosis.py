@@ -320,6 +320,7 @@ def _no_such_service(namespace: str, name: str, here: list[str], visible: list[S
 def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Finding]:
     """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
     findings: list[Finding] = []
+    odd = case.world.unreadable
     for run, check in CHECKS_ABOUT[about]:
         said: list[Finding] = []
         try:
@@ -336,8 +337,8 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
         said = [replace(finding, step=check.step) for finding in said if not finding.code or scope.allows(finding)]
         if scope.given:
             said = [in_manifests(finding) for finding in said]
-        if about == "service":
-            said = on_whole_lists(case, check.reads, said)
+        if odd:
+            said = on_whole_lists(odd, case, check, said)
         case.said += [(CODES[one.code].stage, one) for one in said if one.is_fault and one.code in CODES]
         findings += map(_printable, said)
     return _without_repeated_unknowns(findings)

@@ -271,7 +271,10 @@ class Live:
             # As in a list: what cannot be read is left out and named.
             self._world.drop(resource, odd.namespace, odd.name)
             self._forget_unreadable(resource, odd.namespace, odd.name)
-            self._world.unreadable.append(Unreadable(resource, odd.namespace, odd.name, odd.error))
+            self._world.unreadable = [
+                *self._world.unreadable,
+                Unreadable(resource, odd.namespace, odd.name, odd.error),
+            ]
             return
         self._world.apply(resource, event.type, event.object)
         metadata = event.object.metadata

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec.structs import replace
 
-from svcdoctor.case import SETTLING_SECONDS, Case
-from svcdoctor.check import Code
+from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, View
+from svcdoctor.check import Check, Code
 from svcdoctor.checks import ALL
-from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step
+from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step, Unreadable
 from svcdoctor.given import silenced
+from svcdoctor.objects import RESOURCES
 from svcdoctor.text import duration
 
 CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
 
 
-def on_whole_lists(case: Case, reads: Collection[str], findings: list[Finding]) -> list[Finding]:
-    """What a check that reads these kinds has found, without the faults that an object might disprove which could not
-    be decoded."""
-    if not case.world.unreadable:
-        return findings
-    odd = [item for item in case.world.unreadable if item.namespace == case.namespace and item.resource in reads]
-    if not odd:
-        return findings
-    lost = f"{odd[0].resource} {odd[0].name} could not be decoded"
-    return [
-        replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=f"{lost}; so far: {finding.message}")
-        if finding.is_fault and code_of(finding).stage <= Stage.PORTS_PRESENT
-        else finding
-        for finding in findings
-    ]
+def on_whole_lists(odd: Sequence[Unreadable], case: View, check: Check, findings: list[Finding]) -> list[Finding]:
+    """What a check has found, without what one of these objects might disprove, which could not be decoded."""
+    lost = [item for item in odd if item.resource in check.reads]
+    return [_doubted(finding, lost, case, check) for finding in findings] if lost else findings
+
+
+# Kinds whose objects are named across namespaces, or act on others than their own.
+_FAR = ("services", *(resource.name for resource in RESOURCES.values() if resource.optional))
+
+
+def _doubted(finding: Finding, lost: list[Unreadable], case: View, check: Check) -> Finding:
+    # What leads in from outside stands in a namespace of its own, such as a controller and its Service.
+    anywhere = finding.is_fault and check.step is Step.ENTRY
+    near = (item for item in lost if anywhere or item.resource in _FAR or item.namespace in (case.namespace, ""))
+    item = next(near, None)
+    if item is None:
+        return finding
+    why = f"{item.resource} {item.name} could not be decoded"
+    if finding.is_fault:
+        message = f"{why}; so far: {finding.message}"
+        return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=message, remedies=())
+    # Events are never all there; and of each caller that all is well with nobody needs to hear.
+    if finding.status is Status.PASS and item.resource != "events" and isinstance(case, Case | ClusterCase):
+        return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=why, evidence=())
+    return finding
 
 
 def settled(case: Case, findings: list[Finding]) -> list[Finding]:

@@ -67,7 +67,7 @@ class Index(NamedTuple):
 class World:
     def __init__(self, *, context: str = "", now: datetime | None = None) -> None:
         self.context = context
-        self.unreadable: list[Unreadable] = []
+        self._unreadable: list[Unreadable] = []
         self.changes = 0  # how often something else than the time was another, while it is followed
         self._now = now or datetime.now(UTC)
         self._gaps: dict[tuple[str, str], Gap] = {}
@@ -198,7 +198,7 @@ class World:
         """This World with some objects replaced or gone (None): (resource, namespace, name, object). It is not followed
         itself; who asks it asks this one."""
         other = World(context=self.context, now=self._now)
-        other.unreadable = self.unreadable
+        other._unreadable = self._unreadable
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets, other._forked = self._sockets, self._forked or self
@@ -335,6 +335,18 @@ class World:
             if names != ordered:
                 table = self._objects[resource][namespace] = {name: table[name] for name in ordered}
         return table
+
+    @property
+    def unreadable(self) -> list[Unreadable]:
+        """Objects that did not decode and were left out of their lists."""
+        self._note(("unreadable",))
+        return self._unreadable
+
+    @unreadable.setter
+    def unreadable(self, items: list[Unreadable]) -> None:
+        if items != self._unreadable:
+            self._unreadable = items
+            self._changed(("unreadable",))
 
     @property
     def gaps(self) -> Mapping[tuple[str, str], Gap]:
@@ -531,7 +543,7 @@ class World:
             "context": self.context,
             "now": self._now,
             "gaps": sorted(self._gaps.values(), key=lambda gap: (gap.resource, gap.namespace)),
-            "unreadable": self.unreadable,
+            "unreadable": self._unreadable,
             "lookups": self._lookups,
             "sockets": None if self._sockets is None else [self._sockets[place] for place in sorted(self._sockets)],
             "connections": self._connections,

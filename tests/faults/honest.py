@@ -22,17 +22,24 @@ def lies(report: dict[str, Any], whole: dict[str, Any]) -> list[str]:
             found.append(f"{place} is {entry['status']}, and {before['status']} when all is seen")
         if entry["status"] == "pass" and before["status"] != "pass":
             found.append(f"{place} passes")
-        found += [f"{place} has {fault}" for fault in sorted(faults(entry) - faults(before))]
+        found += [f"{place} has {fault}" for fault in worse(entry, before)]
         if entry["status"] == "unknown" and not unknown and not report["cluster"]["findings"]:
             found.append(f"{place} is unknown for no reason")
     for part in ("missing", "clients"):
-        before_all = {code for entry in whole[part] for code in faults(entry)}
-        found += [f"{part}: {fault}" for entry in report[part] for fault in sorted(faults(entry) - before_all)]
-    found += [f"cluster: {fault}" for fault in sorted(faults(report["cluster"]) - faults(whole["cluster"]))]
+        all_of_them = {"findings": [finding for entry in whole[part] for finding in entry["findings"]]}
+        found += [f"{part}: {fault}" for entry in report[part] for fault in worse(entry, all_of_them)]
+    found += [f"cluster: {fault}" for fault in worse(report["cluster"], whole["cluster"])]
     lacking = any(finding["status"] == "unknown" for entry in report["services"] for finding in entry["findings"])
     if lacking and not report["denied"] and not report["unreadable"] and not _settles(report):
         found.append("something is unknown, and nothing is said to be lacking")
     return found
+
+
+def worse(entry: dict[str, Any], before: dict[str, Any]) -> list[tuple[str, str]]:
+    """Faults that are new, where nothing as bad was said: a cause that is only told less exactly is none of these."""
+    known = faults(before)
+    worst = min((FAULTS.index(status) for _, status in known), default=len(FAULTS))
+    return sorted(fault for fault in faults(entry) - known if FAULTS.index(fault[1]) < worst)
 
 
 def faults(entry: dict[str, Any]) -> set[tuple[str, str]]:
