@@ -208,7 +208,7 @@ def assemble(
         return refusal in unseen or tally.says(refusal)
 
     refused = (gap for gap in world.gaps.values() if gap.reason != NOT_GIVEN)
-    gaps = [gap for gap in refused if gap.resource in CORE or is_said(printable(_refusal(gap)))]
+    gaps = [gap for gap in refused if _is_missed(gap.resource) or is_said(printable(_refusal(gap)))]
     denied = tuple(map(_printable_gap, sorted(gaps, key=lambda gap: (gap.namespace, gap.resource))))
     return Diagnosis(
         version=__version__,
@@ -225,6 +225,11 @@ def assemble(
             for item in world.unreadable
         ),
     )
+
+
+def _is_missed(resource: str) -> bool:
+    """Whether verdicts may be others than they would be if it were read: an API that this cluster has acts on it."""
+    return resource in CORE or (resource in RESOURCES and RESOURCES[resource].optional)
 
 
 def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagnosis]) -> Diagnosis:

@@ -905,6 +905,8 @@ class Watch:
                     raise
             if batch:
                 yield batch
+        if rest.strip():
+            raise ReadFailed(f"cannot {self._what}: it ends in the middle of an event", reason="malformed")
 
     def _event(self, line: bytes) -> Event:
         """Raises the KubeError that an ERROR event stands for, and ReadFailed for a line that is no event."""

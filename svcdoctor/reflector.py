@@ -109,7 +109,7 @@ class Reflector:
         self._watch: Watch | None = None
         self._version = ""
         self._was_listed = False
-        self._gone = self._refusals = 0  # in a row
+        self._gone = self._refusals = self._silences = 0  # in a row
         self._pause = 0.0
         self._last_failure = float("-inf")
         scope = f"-n {namespace}" if namespace else "-A" if resource.namespaced else ""
@@ -140,7 +140,7 @@ class Reflector:
                 if needs_list:
                     self._list()
                     needs_list = False
-                self._follow()
+                needs_list = self._follow()
                 self._gone = self._refusals = 0
             except ReadFailed as error:
                 needs_list = self._failed(error, needs_list)
@@ -166,8 +166,9 @@ class Reflector:
                 self._stopping.wait(self._next_pause(error.retry_after))
             return True
         self._broke(error, error.retry_after)
-        # A server that was restored refuses a version that it has not reached yet, in words of its own, every time.
-        self._refusals += error.status > 0
+        # A server that was restored refuses a version that it has not reached yet, in words of its own, every time; and
+        # a proxy's login page answers each watch and says nothing. Only a list tells whether what is held is still so.
+        self._refusals += 1
         if self._refusals > 2:
             self._refusals = 0
             return True
@@ -186,15 +187,16 @@ class Reflector:
                 self._log(error.reason, started)
                 raise
         self._log(plural(len(listing.items), "object"), started)
+        self._silences = 0
         self._version = listing.resource_version
         self._was_listed = True
         odd = tuple(self._unreadable(item) for item in listing.skipped)
         self._say(Replaced(self, listing.items, odd))
 
-    def _follow(self) -> None:
-        """One watch, to its end."""
+    def _follow(self) -> bool:
+        """One watch, to its end; whether to list again then."""
         if self._stopping.is_set():
-            return
+            return False
         started = time.monotonic()
         self._watch = self._cluster.watch(
             self.resource,
@@ -217,15 +219,18 @@ class Reflector:
         except ReadFailed as error:
             if not answered or error.reason != "timeout" or error.status:
                 raise
-            return  # silence: the next watch will show whether anybody is there
+            # The next watch will show whether anybody is there; where it is silent too, perhaps a proxy holds it back.
+            self._silences += 1
+            return self._silences > 1
         finally:
             self._watch = None
         if not heard and not self._stopping.is_set() and time.monotonic() - started < self._pace.short:
             raise ReadFailed(f"the watch of {self.resource.name} ends as soon as it begins", reason="server-error")
+        return False
 
     def _take(self, batch: list[Event]) -> None:
         if batch:
-            self._gone = self._refusals = 0
+            self._gone = self._refusals = self._silences = 0
         for event in batch:
             self._version = event.resource_version or self._version
         changes = [event for event in batch if event.type != "BOOKMARK"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -38,8 +38,9 @@ def _doubted(finding: Finding, lost: list[Unreadable], case: View, check: Check)
     if finding.is_fault:
         message = f"{why}; so far: {finding.message}"
         return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=message, remedies=())
-    # Events are never all there; and of each caller that all is well with nobody needs to hear.
-    if finding.status is Status.PASS and item.resource != "events" and isinstance(case, Case | ClusterCase):
+    # Events are never all there, another Service does no harm; and of a caller that is well nobody needs to hear.
+    spared = item.resource in ("events", "services") or not isinstance(case, Case | ClusterCase)
+    if finding.status is Status.PASS and not spared:
         return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=why, evidence=())
     return finding
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
@@ -66,7 +67,8 @@ def _taken(services: list[Service], version: int) -> set[int]:
     for service in services:
         for text in service.spec.cluster_ips or [service.spec.cluster_ip or ""]:
             if text and text != "None" and (":" in text) == (version == 6):
-                found.add(int(ipaddress.ip_address(text)))
+                with suppress(ValueError):  # a recording may hold anything
+                    found.add(int(ipaddress.ip_address(text)))
     return found
 
 

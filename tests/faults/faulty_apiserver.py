@@ -66,6 +66,10 @@ class FaultyApiServer(WatchedApiServer):
             self.come_back()
         super().__exit__(*args)
 
+    def ail_no_more(self, exchange: Exchange) -> None:
+        """Answer this one as a healthy server does."""
+        super()._answer(exchange)
+
     def _answer(self, exchange: Exchange) -> None:
         place = _place(exchange.request.path)
         kind = place.resource.name if place else ""

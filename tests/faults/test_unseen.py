@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from honest import lies
+
 from simulate import simulate
 from suites import Suite, SuiteCase, load_suites
 from svcdoctor.diagnosis import Scope, diagnose_recorded
@@ -60,7 +60,7 @@ def test_an_object_that_does_not_decode(suite: Suite) -> None:
 
 
 # An object of these is about whoever it names: where it cannot be read, that alone is said.
-BESIDE = ("events", "ingresses", "httproutes", "grpcroutes", "tlsroutes", "authorizationpolicies")
+BESIDE = ("events", "services", "ingresses", "httproutes", "grpcroutes", "tlsroutes", "authorizationpolicies")
 
 
 def is_better(lie: str) -> bool:
