@@ -1,5 +1,6 @@
 # make demo    opens the dashboard on a recorded cluster, or prints its report where there is no terminal
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
+# make soak    what takes longer than a test may: ten thousand hostile worlds, every suite with each part taken away
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
 # make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes
@@ -18,13 +19,16 @@ BIN = $(VENV)/bin
 PROJECT = pyproject.toml svcdoctor/__init__.py
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: demo test lint format bench record-demo screenshot zipapp krew clean
+.PHONY: demo test soak lint format bench record-demo screenshot zipapp krew clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo --fail-on never
 
 test: lint
 	$(BIN)/python -m pytest
+
+soak: $(VENV)/.installed-dev
+	SVCDOCTOR_SOAK=1 $(BIN)/python -m pytest tests/faults
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -55,7 +55,7 @@ from svcdoctor.labels import Requirement
 from svcdoctor.objects import RESOURCES, Service
 from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, without_unproven_symptoms
 from svcdoctor.template import WORKLOAD_RESOURCES, Template
-from svcdoctor.text import listing, parse_time, printable
+from svcdoctor.text import listing, parse_time, printable, typable
 from svcdoctor.trial import tried
 from svcdoctor.walk import endpoint_rows, headline, step_result, steps_shown
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
@@ -228,8 +228,9 @@ def assemble(
 
 
 def _is_missed(resource: str) -> bool:
-    """Whether verdicts may be others than they would be if it were read: an API that this cluster has acts on it."""
-    return resource in CORE or (resource in RESOURCES and RESOURCES[resource].optional)
+    """Whether verdicts might be others if it were read: an API that not every cluster has acts on traffic here."""
+    beside = resource in RESOURCES and RESOURCES[resource].optional and resource != "apiservices"
+    return resource in CORE or beside
 
 
 def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagnosis]) -> Diagnosis:
@@ -345,7 +346,8 @@ def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Findin
         if odd:
             said = on_whole_lists(odd, case, check, said)
         case.said += [(CODES[one.code].stage, one) for one in said if one.is_fault and one.code in CODES]
-        findings += map(_printable, said)
+        said = [_printable(finding) for finding in said]
+        findings += [_typable(finding, case.world.odd_names) for finding in said] if case.world.odd_names else said
     return _without_repeated_unknowns(findings)
 
 
@@ -405,6 +407,11 @@ def _escaped(finding: Finding) -> Finding:
         finding.subject.kind, printable(finding.subject.namespace), printable(finding.subject.name)
     )
     return replace(finding, message=printable(finding.message), evidence=evidence, remedies=remedies, subject=subject)
+
+
+def _typable(finding: Finding, odd: Collection[str]) -> Finding:
+    remedies = tuple(replace(item, command=typable(item.command, odd)) for item in finding.remedies)
+    return replace(finding, remedies=remedies)
 
 
 def _printable_gap(gap: Gap) -> Gap:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
@@ -66,6 +67,8 @@ def utc_time(value: str | None) -> str:
 
 def duration(seconds: float) -> str:
     """A length of time as kubectl writes ages: `12s`, `4m10s`, `3h`, `2d`."""
+    if seconds == float("inf"):
+        return "an unknown time"
     whole = max(0, int(seconds))
     if whole < 120:
         return f"{whole}s"
@@ -100,6 +103,16 @@ def embedded_json(text: str | None) -> Any:
 def selector_text(labels: dict[str, str]) -> str:
     """A set of labels as kubectl's `-l` takes it: `app=cart,tier=web`."""
     return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def is_word(name: str) -> bool:
+    """Whether a shell takes a name for one operand as it stands, as it does every name that an API server gives out."""
+    return quote(name) == name and not name.startswith("-")
+
+
+def typable(command: str, odd: Collection[str]) -> str:
+    """A command line; "" where one of these names stands in it, which are none that could be typed."""
+    return "" if any(name in command for name in odd) else command
 
 
 def words(text: str) -> frozenset[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.finding import WALK, EndpointRow, Finding, Status, Step, StepResult, Subject, worst
 from svcdoctor.objects import EndpointPort
 from svcdoctor.roles import is_seen, is_symptom
-from svcdoctor.text import printable
+from svcdoctor.text import printable, selector_text, typable
 from svcdoctor.world import NotRead, Want
 
 _LATER = tuple(step for step in Step if step not in WALK)
@@ -49,7 +50,7 @@ def _met(case: Case, findings: list[Finding]) -> Finding | None:
 def _command(case: Case, step: Step, wants: set[Want]) -> str:
     """The line that shows a step to a person; it may ask for more, as a check does."""
     try:
-        return printable(COMMANDS[step](case))
+        return typable(printable(COMMANDS[step](case)), case.world.odd_names)
     except NotRead as missing:
         wants.update(missing.wants)
         return ""
@@ -129,8 +130,8 @@ def endpoint_rows(case: Case, findings: list[Finding], wants: set[Want]) -> Iter
 
 
 def _labels_command(case: Case) -> str:
-    selector = ",".join(f"{key}={value}" for key, value in case.selector.items())
-    return f"kubectl -n {case.namespace} get pods --show-labels" + (f" -l {selector}" if selector else "")
+    selector = quote(selector_text(case.selector))
+    return f"kubectl -n {case.namespace} get pods --show-labels" + (f" -l {selector}" if case.selector else "")
 
 
 def _entry_command(case: Case) -> str:

@@ -26,7 +26,7 @@ from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.reads import Question, Reads
 from svcdoctor.sharing import share
 from svcdoctor.sockets import Sockets, started_last
-from svcdoctor.text import parse_time
+from svcdoctor.text import is_word, parse_time, printable
 
 EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that have none
 T = TypeVar("T")
@@ -68,6 +68,8 @@ class World:
     def __init__(self, *, context: str = "", now: datetime | None = None) -> None:
         self.context = context
         self._unreadable: list[Unreadable] = []
+        self.odd_names: frozenset[str] = frozenset()
+        """Names of objects and namespaces that no API server gives out, as they are shown: a hand-made recording's."""
         self.changes = 0  # how often something else than the time was another, while it is followed
         self._now = now or datetime.now(UTC)
         self._gaps: dict[tuple[str, str], Gap] = {}
@@ -199,6 +201,7 @@ class World:
         itself; who asks it asks this one."""
         other = World(context=self.context, now=self._now)
         other._unreadable = self._unreadable
+        other.odd_names = self.odd_names
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets, other._forked = self._sockets, self._forked or self
@@ -339,6 +342,7 @@ class World:
     @property
     def unreadable(self) -> list[Unreadable]:
         """Objects that did not decode and were left out of their lists."""
+        self._kinds[-1].add("unreadable")
         self._note(("unreadable",))
         return self._unreadable
 
@@ -571,6 +575,10 @@ class World:
         world.unreadable = parts.unreadable
         world.lookups = parts.lookups
         world.connections = parts.connections
+        metadata = [item.metadata for name in world._objects for item in world.held(name)]
+        names = {*(item.name for item in metadata), *(item.namespace for item in metadata)}
+        names |= {gap.namespace for gap in parts.gaps} | set(parts.lookups or ())
+        world.odd_names = frozenset(printable(name) for name in names if name and not is_word(name))
         if parts.sockets is not None:
             world._sockets = {(seen.namespace, seen.pod): seen for seen in parts.sockets}
         return world

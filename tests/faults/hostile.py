@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from suites import SuiteCase
 from svcdoctor.world import World
 
 WORDS = (
@@ -114,7 +113,3 @@ def _cyclic(item: Any, chance: random.Random) -> Any:
 
 def _lookups(lookups: Any, word: Any) -> Any:
     return None if lookups is None else {word(namespace): said for namespace, said in lookups.items()}
-
-
-def drawn(cases: list[SuiteCase], chance: random.Random) -> SuiteCase:
-    return chance.choice(cases)

@@ -5,6 +5,7 @@ Some hundred worlds; SVCDOCTOR_SOAK=1 makes it ten thousand.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shlex
@@ -12,7 +13,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hostile import hostile
+from hostile import WORDS, hostile
 
 from simulate import simulate
 from suites import load_suites
@@ -24,7 +25,7 @@ from svcdoctor.world import World
 from test_report_formats import READERS
 
 SOAK = bool(os.environ.get("SVCDOCTOR_SOAK"))
-WORLDS = 10_000 if SOAK else 240
+WORLDS = 10_000 if SOAK else 120
 BATCHES = 8
 CASES = [case for suite in load_suites(Path(__file__).parent.parent / "checks") for case in suite.cases]
 
@@ -57,24 +58,57 @@ def commands_of(diagnosis: Diagnosis) -> set[str]:
 
 
 def assert_harmless(commands: list[str], directory: Path) -> None:
-    """A shell that runs them one after the other, with programs that do nothing, finds words and nothing else."""
-    programs = directory / "bin"
-    programs.mkdir()
-    for name in PROGRAMS:
-        (programs / name).write_text("#!/bin/sh\nexit 0\n")
-        (programs / name).chmod(0o755)
+    """A shell finds words in them and nothing else: it runs them with programs that do nothing, and nothing is done."""
     work = directory / "work"
     work.mkdir()
     for command in commands:
         assert all(first in PROGRAMS for first in programs_of(command)), command
     script = directory / "script"
-    script.write_text("\n".join(commands) + "\n", encoding="utf-8")
-    subprocess.run(["sh", "-n", str(script)], check=True)
-    subprocess.run(["sh", str(script)], cwd=work, env={"PATH": str(programs)}, stdin=subprocess.DEVNULL, timeout=300)
+    programs = "".join(f"{name}() {{ :; }}\n" for name in sorted(PROGRAMS))
+    script.write_text(programs + "\n".join(commands) + "\n", encoding="utf-8")
+    subprocess.run(["/bin/sh", "-n", str(script)], check=True)
+    subprocess.run(["/bin/sh", str(script)], cwd=work, env={"PATH": ""}, stdin=subprocess.DEVNULL, timeout=300)
     assert list(work.iterdir()) == []
 
 
 PROGRAMS = {"kubectl", "svcdoctor", "helm", "istioctl", "dig", "curl", "nslookup", "docker", "grep", "echo"}
+
+
+def test_a_hostile_label_arrives_as_one_argument(tmp_path: Path) -> None:
+    """Labels are what a remedy sets; each word as the value that a Deployment has and its Service misspells."""
+    echo = tmp_path / "kubectl"
+    echo.write_text('#!/bin/sh\nprintf "%s\\0" "$@"\n')
+    echo.chmod(0o755)
+    shown = [word for word in WORDS if word and printable(word) == word and len(word) < 1000]
+    for word in shown:
+        labels = {"app": f"cart{word}"}
+        container = {"name": "web", "image": "registry.example/web:1", "ports": [{"containerPort": 8080}]}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        deployment = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+        service = {"selector": {"app": f"crat{word}"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        metadata = {"name": "cart", "namespace": "shop"}
+        manifests = [
+            {"kind": "Deployment", "metadata": metadata, "spec": deployment},
+            {"kind": "Service", "metadata": metadata, "spec": service},
+        ]
+        diagnosis = diagnose_recorded(simulate(manifests), Scope("shop"))
+        (cart,) = diagnosis.services
+        commands = [step.command for step in cart.steps if step.step == "labels"]
+        commands += [item.command for finding in cart.findings for item in finding.remedies if item.changes_cluster]
+        assert len(commands) > 1, word
+        for command in commands:
+            run = subprocess.run(
+                ["/bin/sh", "-c", command], env={"PATH": str(tmp_path)}, capture_output=True, check=True
+            )
+            arguments = run.stdout.decode().split("\0")
+            assert any(f"cart{word}" in unescaped(item) or f"crat{word}" in unescaped(item) for item in arguments), word
+
+
+def unescaped(argument: str) -> str:
+    """The words of a patch as they stand in its JSON; anything else as it is."""
+    if not argument.startswith(("{", "[")):
+        return argument
+    return json.dumps(json.loads(argument), ensure_ascii=False).replace('\\"', '"').replace("\\\\", "\\")
 
 
 def programs_of(command: str) -> list[str]:
