@@ -725,6 +725,7 @@ class Cluster:
 
     def _failure(self, what: str, status: int, headers: Any, body: bytes) -> KubeError:
         """The error for an HTTP status that is not a success."""
+        body = self._without_credentials(body.decode("utf-8", "replace")).encode()
         answer = parse_status(body)
         said = printable(shorten((answer.message or answer.reason) if answer else _plain_text(body), 400))
         said = said or f"HTTP status {status}"
@@ -734,7 +735,9 @@ class Cluster:
                 "log in again, or check the user in the kubeconfig"
             )
         if 300 <= status < 400:
-            where = printable(shorten(without_password(headers.get("location") or "somewhere else")))
+            where = printable(
+                shorten(without_password(self._without_credentials(headers.get("location") or "somewhere else")))
+            )
             message = (
                 f"cannot {what}: {self.server} redirects to {where}; is that the API server, or a login page before it?"
             )
@@ -748,6 +751,13 @@ class Cluster:
         else:
             reason = {403: "forbidden", 404: "not-found", 410: "gone", 429: "throttled"}.get(status, "server-error")
         return ReadFailed(f"cannot {what}: {said}", reason=reason, status=status, retry_after=retry_after)
+
+    def _without_credentials(self, text: str) -> str:
+        """What a server says, or a proxy that shows what it was asked, without the words by which it knows us."""
+        for header in self._configuration.api_key.values():
+            secret = header.rpartition(" ")[2]
+            text = text.replace(secret, "REDACTED") if len(secret) > 7 else text
+        return text
 
     def _malformed(self, what: str, answer: _Answer, why: str) -> ReadFailed:
         kind = str(answer.headers.get("content-type") or "").partition(";")[0].strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -17,6 +18,8 @@ import pytest
 from svcdoctor.report import FORMATS
 
 ROOT = Path(__file__).parent.parent
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 
 
 def run(directory: Path, *arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
@@ -84,6 +87,30 @@ def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     assert done.stderr == "svcdoctor: /dev/full cannot be written: no space left on device\n"
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
     assert run(tmp_path, "demo", "-o", "json=/dev/stderr", "-o", "name").stderr.startswith('{\n  "apiVersion"')
+
+
+def test_a_file_that_others_may_not_read_stays_so(tmp_path: Path) -> None:
+    (tmp_path / "report.json").touch(mode=0o600)
+    run(tmp_path, "demo", "-o", "json=report.json", "-o", "name=names.txt")
+    assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "names.txt").stat().st_mode) == 0o666 & ~UMASK
+
+
+@pytest.mark.parametrize("sign", [signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
+def test_an_old_file_outlives_a_run_that_is_ended(tmp_path: Path, sign: int) -> None:
+    """A pipe that nobody reads holds the run up between two of its files."""
+    old = tmp_path / "report.json"
+    old.write_text("what was there")
+    os.mkfifo(tmp_path / "pipe")
+    arguments = ("demo", "-o", "json=pipe", "-o", "yaml=report.json")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-m", "svcdoctor", *arguments], cwd=tmp_path, env=environment)
+    with open(tmp_path / "pipe", "rb") as pipe:
+        assert pipe.read(1) == b"{"
+        process.send_signal(sign)
+        assert process.wait(20) == -sign
+    assert old.read_text() == "what was there"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "report.json"]
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def _replace(path: str, content: bytes) -> None:
     beside = f"{path}.{os.getpid()}.part"
     try:
         with open(beside, "xb") as file:
+            with suppress(FileNotFoundError):  # who might read the old one may read the new one
+                os.fchmod(file.fileno(), os.stat(path).st_mode & 0o777)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

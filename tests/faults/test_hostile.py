@@ -13,8 +13,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hostile import WORDS, hostile
 
+from hostile import WORDS, hostile
 from simulate import simulate
 from suites import load_suites
 from svcdoctor.diagnosis import Scope, diagnose_recorded

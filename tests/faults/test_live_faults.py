@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_apiserver import BLIND, FaultyApiServer
-from honest import lies
 
 from fake_apiserver import Exchange
+from faulty_apiserver import BLIND, FaultyApiServer
+from honest import lies
 from svcdoctor import kube
 from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster, ConnectOptions

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from faulty_apiserver import BLIND, HARMLESS, Fault, FaultyApiServer, hang_up, makes, says
-from honest import lies
 
 from fake_apiserver import failure
+from faulty_apiserver import BLIND, HARMLESS, Fault, FaultyApiServer, hang_up, makes, says
+from honest import lies
 from svcdoctor import cli, kube
 from svcdoctor.collect import Options, collect
 from svcdoctor.demo import recorded_world

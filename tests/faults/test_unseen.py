@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from honest import lies
 
+from honest import lies
 from simulate import simulate
 from suites import Suite, SuiteCase, load_suites
 from svcdoctor.diagnosis import Scope, diagnose_recorded
