@@ -71,7 +71,20 @@ def assert_harmless(commands: list[str], directory: Path) -> None:
     assert list(work.iterdir()) == []
 
 
-PROGRAMS = {"kubectl", "svcdoctor", "helm", "istioctl", "dig", "curl", "nslookup", "docker", "grep", "echo"}
+PROGRAMS = {
+    "kubectl",
+    "svcdoctor",
+    "sed",
+    "printf",
+    "helm",
+    "istioctl",
+    "dig",
+    "curl",
+    "nslookup",
+    "docker",
+    "grep",
+    "echo",
+}
 
 
 def test_a_hostile_label_arrives_as_one_argument(tmp_path: Path) -> None:
