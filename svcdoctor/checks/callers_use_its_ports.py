@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from svcdoctor.callers import Reference
 from svcdoctor.case import Case, ClientCase
@@ -128,7 +129,8 @@ def _correction(template: Template, use: Reference, port: int, meant: int) -> Re
     beside = use.setting
     if use.port and beside.port_env and f":{port}" not in beside.text:
         kind = f"{template.kind.lower()}/{template.name}"
-        command = f"kubectl -n {template.namespace} set env {kind} -c {beside.container} {beside.port_env}={meant}"
+        assignment = quote(f"{beside.port_env}={meant}")
+        command = f"kubectl -n {template.namespace} set env {kind} -c {beside.container} {assignment}"
         if template.kind not in ("Pod", "Job"):
             return Remedy(f"name port {meant} in {beside.port_env}", command)
     return corrected(template, beside, _with_port(use.host, port if use.port else None, meant), f"name port {meant}")

@@ -32,6 +32,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from functools import partial
+from shlex import quote
 
 from svcdoctor.callers import Reference
 from svcdoctor.case import ClientCase
@@ -192,7 +193,7 @@ def _through_proxy(
     name = no_proxy.name if no_proxy else "NO_PROXY"
     value = ",".join(filter(None, [known, *hosts, ".svc", f".{case.zone}"]))
     item = f"{case.template.kind.lower()}/{case.template.name}"
-    command = f"kubectl -n {case.namespace} set env {item} -c {container.name} {name}={value}"
+    command = f"kubectl -n {case.namespace} set env {item} -c {container.name} {quote(f'{name}={value}')}"
     shown = re.sub(r"//[^/@]*@", "//", proxy.text or "")
     return fail(
         "client-proxy-env",

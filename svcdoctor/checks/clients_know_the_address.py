@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from shlex import quote
 
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
@@ -143,7 +144,7 @@ def _set_by_hand(case: ClientCase, container: Container) -> Iterator[Finding]:
         if service and _is_near(entry.value, service.spec.cluster_ip or "") and not case.services_at(entry.value):
             name, address = service.metadata.name, service.spec.cluster_ip
             item = f"{case.template.kind.lower()}/{case.template.name}"
-            command = f"kubectl -n {case.namespace} set env {item} -c {container.name} {entry.name}={name}"
+            command = f"kubectl -n {case.namespace} set env {item} -c {container.name} {quote(f'{entry.name}={name}')}"
             yield warn(
                 "svc-recreated-stale-client",
                 case.subject,

@@ -25,7 +25,9 @@ def render(diagnosis: Diagnosis) -> str:
     told.sort(key=lambda item: item[1].role is not Role.CAUSE)
     # The same may have been unknown at several steps.
     lines = dict.fromkeys(_command(entry, finding) for entry, finding in told)
-    return "\n".join([*lines, *summary_lines(diagnosis)]) + "\n"
+    # The runner obeys `##[...]` wherever it stands in a line.
+    summary = [line.replace("##[", "## [") for line in summary_lines(diagnosis)]
+    return "\n".join([*lines, *summary]) + "\n"
 
 
 def _command(entry: Entry, finding: Finding) -> str:
