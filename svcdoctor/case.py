@@ -190,6 +190,9 @@ class Release(NamedTuple):
         return self.template.labels[self.key]
 
 
+STEADY_SECONDS = 60.0  # a CoreDNS Pod has read its configuration and all Services by then
+
+
 class ClusterDNS(NamedTuple):
     """The Service that Pods ask for names, the Pods that could answer, and the addresses that its slices lead to."""
 
@@ -472,6 +475,20 @@ class View:
         """The rights that CoreDNS needs and its ClusterRole does not give; [] also where that may not be read."""
         roles: Mapping[str, ClusterRole] = self.or_without(lambda: self.listed("clusterroles", EVERYWHERE), {})
         return lacks(roles[ROLE]) if ROLE in roles else []
+
+    def is_steady_server(self, pod: Pod) -> bool:
+        """Whether a CoreDNS Pod has run for a while and is to go on: during a rollout it may say what others do not."""
+        starts = self.is_younger(started_last(pod), STEADY_SECONDS)
+        return is_ready(pod) and not pod.metadata.deletion_timestamp and not starts
+
+    def dns_servers(self) -> dict[str, Lookups]:
+        """What each CoreDNS Pod behind kube-dns said when it was asked by itself, by name; only of those that are
+        steady. {} where nobody asked."""
+        dns = self.or_without(self.cluster_dns, None)
+        said = self.world.lookups or {}
+        pods = [pod for pod in dns.pods if pod.status.pod_ip in dns.addresses] if dns and said else []
+        places = {pod.metadata.name: f"kube-system/{pod.metadata.name}" for pod in pods if self.is_steady_server(pod)}
+        return {name: said[place] for name, place in places.items() if place in said}
 
     def dns_outage(self) -> str | None:
         """The code of the fault that leaves all Pods without names; None while somebody answers, or where unknown."""

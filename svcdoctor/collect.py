@@ -23,7 +23,7 @@ from svcdoctor.connectlook import CONNECT_SECONDS, connect, targets_in
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
-from svcdoctor.lookup import Lookups, Vantage
+from svcdoctor.lookup import Lookups, Vantage, service_name
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.reconcile import is_ready
 from svcdoctor.rounds import Rounds
@@ -36,6 +36,9 @@ from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
 LOOKUPS_AT_ONCE = 6
 LOOKUP_SECONDS = 10.0
+SERVERS_AT_ONCE = 4  # CoreDNS Pods that are asked, each by itself
+SERVER_SECONDS = 5.0
+MOST_NAMES = 100  # that each of them is asked for
 SOCKET_SECONDS = 5.0
 CONFIRM_SECONDS = 1.0  # between two looks at a Pod that does not listen
 SEEN_INSIDE = (
@@ -314,21 +317,56 @@ class _Reader:
         def answer(question: Question) -> Lookups:
             return client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(LOOKUP_SECONDS))
 
-        return {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
+        said = {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
+        servers = server_questions(self.world, self.scope)
+        ends = time.monotonic() + SERVER_SECONDS
+
+        def each(question: Question) -> Lookups:
+            return ask(self.cluster, question, self._seconds(max(0.0, ends - time.monotonic())))
+
+        return said | {question.namespace: told for question, told in in_parallel(servers, each, SERVERS_AT_ONCE)}
 
 
 # --- names -------------------------------------------------------------------------------------------------------
 
 
 class Question(NamedTuple):
-    """What is to be looked up for the Services of one namespace, and where."""
+    """What is to be looked up for the Services of one namespace, and where; or what one CoreDNS Pod is asked."""
 
-    namespace: str
+    namespace: str  # or the CoreDNS Pod, as NAMESPACE/POD
     candidates: list[Pod]
     names: list[str]
     coredns_pods: list[tuple[str, str]]
     dns_service_ip: str
     zone: str
+
+    @property
+    def is_of_a_server(self) -> bool:
+        return "/" in self.namespace
+
+
+def servers_to_compare(world: World) -> list[Pod]:
+    """The CoreDNS Pods that are asked each by itself: none where there are no two.
+
+    Those that start or end are left out: they may say what the others do not.
+    """
+    cluster = ClusterCase(world)
+    found = [pod for pod in _coredns_pods(world) if cluster.is_steady_server(pod)]
+    return found if len(found) > 1 else []
+
+
+def server_questions(world: World, scope: Scope, only: Container[str] | None = None) -> list[Question]:
+    """What each CoreDNS Pod (or only these) is asked: the control, and the Services in scope, the youngest first."""
+    places = [(pod.metadata.namespace, pod.metadata.name) for pod in servers_to_compare(world)]
+    asked = [place for place in places if only is None or "/".join(place) in only]
+    services = _services(world, scope) if asked else []
+    if not services:
+        return []
+    zone = ClusterCase(world).zone
+    services.sort(key=lambda item: (item.metadata.creation_timestamp or "", item.metadata.name), reverse=True)
+    forms = [service_name(item.metadata.name, item.metadata.namespace, zone) for item in services]
+    names = [*dict.fromkeys([service_name("kubernetes", "default", zone), *forms])][:MOST_NAMES]
+    return [Question("/".join(place), [], names, [place], "", zone) for place in asked]
 
 
 def questions(world: World, scope: Scope, client: Pod | None, only: Container[str] | None = None) -> list[Question]:
@@ -358,6 +396,8 @@ def questions(world: World, scope: Scope, client: Pod | None, only: Container[st
 def ask(cluster: Cluster, question: Question, seconds: float) -> Lookups:
     if not seconds:
         return Lookups(vantage=Vantage(kind="exec"), unavailable="timeout", detail="the deadline of the run is over")
+    if question.is_of_a_server:
+        return probe.ask_server(cluster, question.coredns_pods[0], question.names, timeout=min(seconds, SERVER_SECONDS))
     return probe.look_up(
         cluster,
         question.candidates,
@@ -449,7 +489,7 @@ def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
     for service in services:
         name, namespace = service.metadata.name, service.metadata.namespace
         names += [name] if short else []
-        names += [f"{name}.{namespace}", f"{name}.{namespace}.svc.{zone}."]
+        names += [f"{name}.{namespace}", service_name(name, namespace, zone)]
     return names
 
 

@@ -12,6 +12,11 @@ OUTCOMES = (ANSWERED, "nxdomain", "nodata", "timeout", "refused", "servfail", "e
 UNAVAILABLE = ("no-pod", "forbidden", "timeout", "no-tool", "error")
 
 
+def service_name(name: str, namespace: str, zone: str) -> str:
+    """The absolute name of a Service, which no search list has a part in."""
+    return f"{name}.{namespace}.svc.{zone}."
+
+
 class ResolvConf(Object, frozen=True):
     """/etc/resolv.conf as resolv.conf(5) defines it; the defaults are glibc's.
 

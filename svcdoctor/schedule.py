@@ -1,7 +1,7 @@
 """When names are looked up and Pods looked into, and the threads that do it: never because of an event.
 
-Names by one exec a namespace; of Pods those whose ports nothing else proves. The live thread decides and takes the
-answers; only the looking itself runs elsewhere.
+Names by one exec a namespace, and by one port-forward a CoreDNS Pod; of Pods those whose ports nothing else proves.
+The live thread decides and takes the answers; only the looking itself runs elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from svcdoctor.clientpod import client_pod, no_such_client
-from svcdoctor.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, SOCKET_SECONDS, Question, ask, questions
+from svcdoctor.collect import (
+    LOOKUP_SECONDS,
+    LOOKUPS_AT_ONCE,
+    SOCKET_SECONDS,
+    Question,
+    ask,
+    questions,
+    server_questions,
+    servers_to_compare,
+)
 from svcdoctor.diagnosis import Scope
 from svcdoctor.kube import Cluster, KubeError
 from svcdoctor.lookup import Lookups, Vantage
@@ -34,9 +43,9 @@ class Rhythm(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """What the Pods of a namespace were told."""
+    """What the Pods of a namespace were told, or what one CoreDNS Pod says."""
 
-    namespace: str
+    namespace: str  # or the CoreDNS Pod, as NAMESPACE/POD
     said: Lookups
     seconds: float
 
@@ -62,7 +71,10 @@ class Schedule:
         self._threads = 0
 
     def ask_now(self, namespaces: Collection[str] | None) -> None:
-        for namespace in self._due if namespaces is None else namespaces:
+        for namespace in self._due:
+            if namespaces is None or namespace in namespaces or "/" in namespace:
+                self._due[namespace] = 0.0
+        for namespace in namespaces or ():
             self._due[namespace] = 0.0
         for place in self._looked:
             if namespaces is None or place[0] in namespaces:
@@ -114,22 +126,25 @@ class Schedule:
         self._looked[place] = time.monotonic() + later
 
     def run_due(self, world: World, now: float) -> None:
-        for namespace in _namespaces_of_services(world, self._scope):
+        servers = [f"{pod.metadata.namespace}/{pod.metadata.name}" for pod in servers_to_compare(world)]
+        for namespace in (*_namespaces_of_services(world, self._scope), *servers):
             self._due.setdefault(namespace, 0.0)
         due = {namespace for namespace, ends in self._due.items() if ends <= now and namespace not in self._running}
         client = self._client(world) if due else None
         self.wants = self._missing(world) if due else frozenset()
-        self._blocked = {namespace for namespace in due if not world.is_answered("pods", namespace)}
+        self._blocked = {namespace for namespace in due if not world.is_answered("pods", namespace.partition("/")[0])}
         if self.wants:
             self._blocked = due
             return
         due -= self._blocked
         if not due:
             return  # and what a question needs may not have been asked for yet
-        for question in questions(world, self._scope, client if isinstance(client, Pod) else None, due):
+        asked = questions(world, self._scope, client if isinstance(client, Pod) else None, due)
+        for question in (*asked, *server_questions(world, self._scope, due)):
             self._due[question.namespace] = now + self._rhythm.lookups
             self._running.add(question.namespace)
-            self._hand_over(question, client if isinstance(client, Lookups) else None)
+            known = client if isinstance(client, Lookups) and not question.is_of_a_server else None
+            self._hand_over(question, known)
         for namespace in due - self._running:
             del self._due[namespace]  # no Services there any more
 

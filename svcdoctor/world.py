@@ -360,7 +360,10 @@ class World:
 
     @property
     def lookups(self) -> Mapping[str, Lookups] | None:
-        """What a Pod of each namespace was told by DNS, asked by collect.py; None where probes are off."""
+        """What a Pod of each namespace was told by DNS, and, as NAMESPACE/POD, what that CoreDNS Pod says by itself.
+
+        None where probes are off.
+        """
         self._kinds[-1].add("lookups")
         self._note(_scope("lookups"))
         if self._lookups is None or self._noting is None:

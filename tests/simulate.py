@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from svcdoctor.connection import Connection, Connections
 from svcdoctor.connectlook import targets_in
@@ -414,6 +415,24 @@ class _Simulation:
                 place = pod.metadata.namespace
                 vantage = Vantage("exec", namespace=place, pod=pod.metadata.name, container=container, tool=tool)
                 said[namespace] = self.answers(world, namespace, vantage, here, served)
+        return said | self.server_answers(world, [pod.metadata.name for pod in servers], probe.get("servers") or {})
+
+    def server_answers(self, world: World, servers: list[str], told: dict[str, Any]) -> dict[str, Lookups]:
+        """What each CoreDNS Pod says by itself. `servers` of a probe says it of some: an outcome, a reason why they
+        could not be asked, or what they answer for single names."""
+        said: dict[str, Lookups] = {}
+        for name in servers if len(servers) > 1 else ():
+            vantage = Vantage("coredns", tool="dnspython", server=f"kube-system/{name}")
+            own = next((value for pattern, value in told.items() if fnmatch.fnmatchcase(name, pattern)), {})
+            if own.get("unavailable"):
+                said[f"kube-system/{name}"] = replace(_unavailable(own["unavailable"]), vantage=vantage)
+                continue
+            truth = {f"kubernetes.default.svc.{ZONE}.": ["10.96.0.1"]}
+            for service in world.listed("services", self.namespace).values():
+                truth[f"{service.metadata.name}.{self.namespace}.svc.{ZONE}."] = _truth(world, service)
+            answers = {**truth, **(own.get("answers") or {})}
+            lookups = tuple(_lookup(name, value) for name, value in answers.items())
+            said[f"kube-system/{name}"] = Lookups(vantage=vantage, lookups=lookups)
         return said
 
     def answers(

@@ -91,13 +91,14 @@ MAY_IMPORT = {
     "capture": "configfile hosts checks",
     "case": f"{PURE} {QUESTIONS} world cachedproperty",
     "cachedproperty": "",
+    "answer": "lookup case",
     "mesh": f"{PURE} world case",
     "ingressclass": f"{PURE} case world",
     "gateway": f"{PURE} case world",
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy statedclient traffic world"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy statedclient traffic world answer"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",

@@ -13,7 +13,7 @@ import pytest
 from fake_apiserver import Exchange, failure, reply
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
-from svcdoctor.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel
+from svcdoctor.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel, server_questions
 from svcdoctor.diagnosis import CORE, Scope, kinds_read
 from svcdoctor.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.labels import parse
@@ -214,15 +214,32 @@ def test_one_pod_of_each_namespace_with_services_in_scope_is_asked(
     server.forbids = lambda resource, namespace: resource in ("pods/exec", "pods/portforward")
     collected = collect(cluster, Scope(), Options())
     lookups = collected.world.lookups or {}
-    assert set(lookups) == {"default", "kube-system", "shop", "store"}
+    servers = {f"kube-system/{pod['metadata']['name']}" for pod in server.documents("pods", "kube-system")}
+    assert set(lookups) == {"default", "kube-system", "shop", "store"} | servers
+    assert {lookups[place].unavailable for place in servers} == {"forbidden"}
     assert lookups["shop"].unavailable == "forbidden"
     assert sorted(execs(server)) == ["shop", "store"]
+
+
+def test_each_coredns_pod_is_asked_by_itself_for_the_control_and_the_youngest_services_first() -> None:
+    world = simulate(BROKEN)
+    first, second = server_questions(world, Scope("shop"))
+    assert first.namespace < second.namespace and first.is_of_a_server
+    assert (first.candidates, first.names) == ([], second.names)
+    assert first.names[0] == "kubernetes.default.svc.cluster.local."
+    assert {name.split(".")[1] for name in first.names[1:]} == {"shop"}
+    assert [one.namespace for one in server_questions(world, Scope("shop"), {second.namespace})] == [second.namespace]
+
+
+def test_one_coredns_pod_alone_has_nothing_to_be_compared_with() -> None:
+    away = {"kind": "Pod", "metadata": {"name": "coredns-*-cnv", "namespace": "kube-system"}, "delete": True}
+    assert not server_questions(simulate(BROKEN, [away]), Scope("shop"))
 
 
 def test_labels_narrow_what_is_looked_up(server: SimulatedApiServer, cluster: Cluster) -> None:
     server.forbids = lambda resource, namespace: resource in ("pods/exec", "pods/portforward")
     collected = collect(cluster, Scope(labels=parse("tier=store")), Options())
-    assert set(collected.world.lookups or {}) == {"store"}
+    assert {place for place in collected.world.lookups or {} if "/" not in place} == {"store"}
 
 
 def test_the_chosen_pod_is_fetched_once_and_asked_for_every_namespace(

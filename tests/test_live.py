@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from simulate import simulate
+from svcdoctor.collect import Question
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
 from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.live import Live, Replayed, Timing, Update
+from svcdoctor.lookup import Lookup, Lookups, Vantage
 from svcdoctor.objects import Pod
 from svcdoctor.reflector import Pace
 from svcdoctor.schedule import Rhythm
@@ -269,6 +271,26 @@ def test_names_are_looked_up_on_a_schedule(server: WatchedApiServer, screen: Scr
     server.forbids = lambda resource, namespace: resource.startswith("pods/")
     live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(lookups=0.05)))
     screen.until(lambda: execs(server) > 3)
+
+
+def test_a_coredns_pod_that_gives_no_answer_is_found(
+    screen: Screen, live: StartLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_bad = [True]
+
+    def ask(_: object, question: Question, __: float) -> Lookups:
+        bad = is_bad[0] and question.namespace.endswith("-cnv")
+        answer = Lookup(question.names[0], "timeout" if bad else "answered", ("10.96.0.1",))
+        return Lookups(Vantage("coredns", server=question.namespace), (answer,))
+
+    def faults() -> list[str | None]:
+        return [finding.code for finding in screen.last.diagnosis.cluster.findings if finding.is_fault]
+
+    monkeypatch.setattr("svcdoctor.schedule.ask", ask)
+    live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(lookups=0.05, unanswered=0.05)))
+    screen.until(lambda: bool(screen.updates) and faults() == ["dns-coredns-throttled"])
+    is_bad[0] = False
+    screen.until(lambda: not faults())
 
 
 def test_pods_are_looked_into_again_until_they_listen(

@@ -26,6 +26,7 @@ from svcdoctor.lookup import Attempt, Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import Pod
 from svcdoctor.probe import (
     LOOK_UP,
+    ask_server,
     look_up,
     look_up_at_coredns,
     look_up_in_pod,
@@ -921,3 +922,39 @@ def test_candidates_in_the_order_of_glibc(name: str, ndots: int, expected: list[
 def test_lookups_survive_a_recording() -> None:
     lookups = choose(FakeCluster(WEB), pod("client"))
     assert msgspec.json.decode(msgspec.json.encode(lookups), type=Lookups) == lookups
+
+
+def test_one_coredns_pod_is_asked_over_one_port_forward(server: DNSServer) -> None:
+    dialled: list[str] = []
+
+    def dial(pod: str) -> socket.socket:
+        dialled.append(pod)
+        return server.dial(pod)
+
+    names = ["web.shop.svc.cluster.local.", "nosuch.shop.svc.cluster.local."]
+    said = ask_server(FakeCluster(dial=dial), ("kube-system", "coredns-1"), names)
+    assert [(lookup.name, lookup.outcome) for lookup in said.lookups] == [
+        (names[0], "answered"),
+        (names[1], "nxdomain"),
+    ]
+    assert dialled == ["coredns-1"]
+    assert said.vantage.text == "asked CoreDNS kube-system/coredns-1 through a port-forward"
+
+
+def test_a_coredns_pod_that_hangs_up_is_asked_a_second_time(server: DNSServer) -> None:
+    server.special["web.shop.svc.cluster.local."] = "close"
+    said = ask_server(FakeCluster(dial=server.dial), ("kube-system", "coredns-1"), ["web.shop.svc.cluster.local."])
+    assert [lookup.outcome for lookup in said.lookups] == ["error"]
+    assert len(said.attempts) == 2
+
+
+def test_a_port_forward_that_is_forbidden_is_tried_once() -> None:
+    dialled: list[str] = []
+
+    def dial(pod: str) -> socket.socket:
+        dialled.append(pod)
+        raise Refused("forbidden", "no")
+
+    said = ask_server(FakeCluster(dial=dial), ("kube-system", "coredns-1"), ["web.shop.svc.cluster.local."])
+    assert (said.unavailable, said.detail) == ("forbidden", "create pods/portforward in kube-system")
+    assert dialled == ["coredns-1"]

@@ -32,11 +32,11 @@ dns-negative-cache
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from svcdoctor.adminpolicy import ADMIN_KINDS
+from svcdoctor.answer import is_right
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
@@ -66,8 +66,6 @@ CHECK = Check(
 CONTROL = "kubernetes.default"
 ABSENT = ("nxdomain", "nodata")
 CACHED_SECONDS = 60.0  # a new Service may be denied this long: 30 s to be seen, 30 s in a cache that was asked before
-CHURN_SECONDS = 60.0
-TRUNCATED = 30  # addresses beyond which an answer over UDP may be a part
 
 
 class Asked(NamedTuple):
@@ -101,7 +99,7 @@ def run(case: Case) -> Iterator[Finding]:
     if not answers:
         yield _not_reached(case, said)
         return
-    asked = Asked(said, answers, [answer for answer in answers if not _is_right(case, answer)])
+    asked = Asked(said, answers, [answer for answer in answers if not is_right(case, answer)])
     if not asked.wrong:
         yield _resolves(case, asked)
     elif _has_no_records(case, asked):
@@ -126,39 +124,6 @@ def _types(case: Case) -> tuple[str, ...]:
 
 
 # --- is an answer right -------------------------------------------------------------------------------------------
-
-
-def _is_right(case: Case, answer: Lookup) -> bool:
-    if not answer.answered:
-        return False
-    if case.is_external_name:
-        return True
-    told = {_normal(address) for address in answer.addresses}
-    if case.is_headless:
-        return _is_right_headless(case, told)
-    return bool(told) and told <= {_normal(address) for address in case.cluster_ips}
-
-
-def _is_right_headless(case: Case, told: set[str]) -> bool:
-    """One known address will do: Pods come and go while we ask, and caches and truncation leave some out."""
-    known = {_normal(address) for view in case.endpoints for address in view.endpoint.addresses or ()}
-    if told & known or len(known) > TRUNCATED:
-        return True
-    ages = [case.age(pod) for pod in case.pods]
-    changes = [
-        case.seconds_since(condition.last_transition_time)
-        for pod in case.pods
-        for condition in pod.status.conditions or ()
-    ]
-    recent = [seconds for seconds in (*ages, *changes) if seconds is not None and seconds < CHURN_SECONDS]
-    return bool(recent) or not known
-
-
-def _normal(address: str) -> str:
-    try:
-        return str(ipaddress.ip_address(address))
-    except ValueError:
-        return address
 
 
 def _has_no_records(case: Case, asked: Asked) -> bool:
@@ -345,8 +310,18 @@ def _unexplained(case: Case, asked: Asked, answer: Lookup) -> Finding:
             ),
         ),
         inferred=True,
-        because="dns-coredns-rbac" if case.coredns_lacks() else None,
+        because="dns-coredns-rbac"
+        if case.coredns_lacks()
+        else "dns-coredns-throttled"
+        if _is_denied_by_some(case)
+        else None,
     )
+
+
+def _is_denied_by_some(case: Case) -> bool:
+    """Whether one CoreDNS Pod knows the name and another does not."""
+    told = [answer for said in case.dns_servers().values() if (answer := said.answer(f"{case.fqdn}."))]
+    return len({is_right(case, answer) for answer in told}) > 1
 
 
 def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
