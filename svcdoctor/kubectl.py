@@ -41,6 +41,17 @@ class Change(NamedTuple):
     after: Any | None
 
 
+class Patch(NamedTuple):
+    """One PATCH request, as kubectl sends it."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    style: str  # json, merge or strategic
+    body: Any
+    subresource: str = ""
+
+
 class _Impossible(Exception):
     """A line that cannot be followed."""
 
@@ -52,12 +63,30 @@ Held = Callable[[str, str], dict[str, Any]]
 def changes(line: str, held: Held) -> list[Change] | None:
     """What the line changes, in its order; None where that cannot be told."""
     try:
-        found: list[Change] = []
-        for words, piped in _commands(line):
-            found += _Command(words, piped, _laid_over(held, found)).run()
-        return found
-    except (_Impossible, PatchError, KeyError, ValueError, IndexError, TypeError, msgspec.ValidationError):
+        return [change for _, done in _followed(line, held) for change in done]
+    except _UNFOLLOWED:
         return None
+
+
+def patches(line: str, held: Held) -> list[Patch]:
+    """The PATCH requests that the line consists of; [] where it is something else, or in part."""
+    try:
+        return [patch for command, _ in _followed(line, held) for patch in command.patches()]
+    except _UNFOLLOWED:
+        return []
+
+
+_UNFOLLOWED = (_Impossible, PatchError, KeyError, ValueError, IndexError, TypeError, msgspec.ValidationError)
+
+
+def _followed(line: str, held: Held) -> Iterator[tuple[_Command, list[Change]]]:
+    """Each command of the line and what it changes, the earlier ones done."""
+    found: list[Change] = []
+    for words, piped in _commands(line):
+        command = _Command(words, piped, _laid_over(held, found))
+        done = command.run()
+        yield command, done
+        found += done
 
 
 def _laid_over(held: Held, found: list[Change]) -> Held:
@@ -123,33 +152,38 @@ class _Command:
         self.namespace = self.options.get("-n", self.options.get("--namespace", ""))
 
     def run(self) -> list[Change]:
+        match self.operands:
+            case ["delete", *target]:
+                resource, name = self._target(target)
+                self._before(resource, name)
+                return [Change(resource, self._place(resource), name, None)]
+            case ["apply" | "replace", *_] if self.options.get("-f") == "-" and self.piped:
+                return [self._applied(json.loads(self.piped))]
+        return [self._patched(patch) for patch in self.patches()]
+
+    def patches(self) -> list[Patch]:
         verb, *rest = self.operands
         match verb, rest:
             case "patch", _:
-                return [self._patched(*self._target(rest))]
+                return [self._given(*self._target(rest))]
             case "scale", _:
                 replicas = int(self.options["--replicas"])
-                return [self._merged(*self._target(rest), {"spec": {"replicas": replicas}})]
+                return [
+                    self._merge(*self._target(rest), {"spec": {"replicas": replicas}})._replace(subresource="scale")
+                ]
             case "label" | "annotate", _:
                 return self._marked(verb, rest)
             case "set", ["selector", *target, selector]:
-                resource, name = self._target(target)
                 pairs = dict(pair.split("=", 1) for pair in selector.split(","))
-                before = self._before(resource, name)
-                return [self._change(resource, name, json_patch(before, [_set("/spec/selector", pairs)]))]
+                body = [{"op": "add", "path": "/spec/selector", "value": pairs}]
+                return [self._merge(*self._target(target), body)._replace(style="json")]
             case "set", ["image", *target, assignment]:
                 container, image = assignment.split("=", 1)
-                return [self._container(*self._target(target), container, {"image": image})]
+                return [self._containers(*self._target(target), [{"name": container, "image": image}])]
             case "set", ["env", *target, assignment]:
                 return [self._environment(*self._target(target), assignment)]
             case "rollout", ["resume", *target]:
-                return [self._merged(*self._target(target), {"spec": {"paused": None}})]
-            case "delete", _:
-                resource, name = self._target(rest)
-                self._before(resource, name)
-                return [Change(resource, self._place(resource), name, None)]
-            case "apply" | "replace", _ if self.options.get("-f") == "-" and self.piped:
-                return [self._applied(json.loads(self.piped))]
+                return [self._merge(*self._target(target), {"spec": {"paused": None}})]
         raise _Impossible(verb)
 
     # --- what it is about
@@ -183,32 +217,30 @@ class _Command:
 
     # --- what it does
 
-    def _patched(self, resource: Resource, name: str) -> Change:
+    def _patched(self, patch: Patch) -> Change:
+        lay: dict[str, Callable[[Any, Any], Any]]
+        lay = {"json": json_patch, "merge": merge_patch, "strategic": strategic_patch}
+        before = self._before(patch.resource, patch.name)
+        return self._change(patch.resource, patch.name, lay[patch.style](before, patch.body))
+
+    def _merge(self, resource: Resource, name: str, body: Any) -> Patch:
+        return Patch(resource, self._place(resource), name, "merge", body)
+
+    def _given(self, resource: Resource, name: str) -> Patch:
         text = self.options.get("-p") or self.options["--patch"]
         if _PLACEHOLDER.search(re.sub(r'"(TCP|UDP|SCTP)"', "", text)):
             raise _Impossible(text)
-        patch = json.loads(text)
-        before = self._before(resource, name)
-        match self.options.get("--type", "strategic"):
-            case "json":
-                after = json_patch(before, patch)
-            case "merge":
-                after = merge_patch(before, patch)
-            case _:
-                after = strategic_patch(before, patch)
-        return self._change(resource, name, after)
+        style = self.options.get("--type", "strategic")
+        return self._merge(resource, name, json.loads(text))._replace(style=style)
 
-    def _merged(self, resource: Resource, name: str, patch: dict[str, Any]) -> Change:
-        return self._change(resource, name, merge_patch(self._before(resource, name), patch))
-
-    def _marked(self, verb: str, words: list[str]) -> list[Change]:
+    def _marked(self, verb: str, words: list[str]) -> list[Patch]:
         field = "labels" if verb == "label" else "annotations"
         marks = [word for word in words if "=" in word or (word.endswith("-") and word is not words[0])]
-        patch = {"metadata": {field: dict(_mark(word) for word in marks)}}
+        body = {"metadata": {field: dict(_mark(word) for word in marks)}}
         target = [word for word in words if word not in marks]
         selector = self.options.get("-l") or self.options.get("--selector")
         if selector is None and not self.options.get("--all"):
-            return [self._merged(*self._target(target), patch)]
+            return [self._merge(*self._target(target), body)]
         resource = self._resource(target[0])
         terms = labels.parse(selector or "")
         names = [
@@ -216,21 +248,20 @@ class _Command:
             for name, item in self.held(resource.name, self._place(resource)).items()
             if all(term.holds(item.metadata.labels) for term in terms)
         ]
-        return [self._merged(resource, name, patch) for name in names]
+        return [self._merge(resource, name, body) for name in names]
 
-    def _container(self, resource: Resource, name: str, container: str, fields: dict[str, Any]) -> Change:
-        patch = {"spec": {"template": {"spec": {"containers": [{"name": container, **fields}]}}}}
-        return self._change(resource, name, strategic_patch(self._before(resource, name), patch))
+    def _containers(self, resource: Resource, name: str, containers: list[dict[str, Any]]) -> Patch:
+        body = {"spec": {"template": {"spec": {"containers": containers}}}}
+        return self._merge(resource, name, body)._replace(style="strategic")
 
-    def _environment(self, resource: Resource, name: str, assignment: str) -> Change:
+    def _environment(self, resource: Resource, name: str, assignment: str) -> Patch:
         before = self._before(resource, name)
         chosen = self.options.get("-c")
         named = [item["name"] for item in before["spec"]["template"]["spec"]["containers"]]
         variable, equals, value = assignment.partition("=")
         entry = {"name": variable, "value": value} if equals else {"name": variable.rstrip("-"), "$patch": "delete"}
-        patch = [{"name": one, "env": [entry]} for one in named if chosen in (None, one)]
-        return self._change(
-            resource, name, strategic_patch(before, {"spec": {"template": {"spec": {"containers": patch}}}})
+        return self._containers(
+            resource, name, [{"name": one, "env": [entry]} for one in named if chosen in (None, one)]
         )
 
     def _applied(self, manifest: dict[str, Any]) -> Change:
@@ -243,10 +274,6 @@ class _Command:
         # What the server had filled in stays, as far as the manifest says nothing of it.
         after = merge_patch(msgspec.to_builtins(before), manifest) if before is not None else manifest
         return self._change(resource, metadata["name"], after)
-
-
-def _set(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "replace", "path": path, "value": value}
 
 
 def _mark(word: str) -> tuple[str, str | None]:
