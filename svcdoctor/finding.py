@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, UnsetType, field
 
 
 class Status(StrEnum):
@@ -112,6 +112,8 @@ class Remedy(Struct, frozen=True, gc=False, rename="camel"):
     changes_cluster: bool = True
     verified: bool = False  # tried on the objects in memory: the fault is gone then
     then: str = ""  # what a verified one leads to: `pass`, `unknown`, or the code of what comes next
+    # What the server said to it (--dry-run=server): `accepted`, `refused: WHY`, `not tried: WHY`.
+    dry_run: str | UnsetType = UNSET
 
 
 class Finding(Struct, frozen=True, gc=False, rename="camel"):

@@ -94,6 +94,11 @@ _LONGEST_PAUSE = 10.0
 _REVIEW_LIFETIME = 300.0
 _DISCOVERY_LIFETIME = 60.0
 _JSON = "application/json"
+_PATCHES = {
+    "json": "application/json-patch+json",
+    "merge": "application/merge-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+}
 # No fallback in these: an answer in another form is an error, never a whole Secret.
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -405,6 +410,34 @@ class Cluster:
         self._reviews[key] = (time.monotonic(), allowed)
         return allowed
 
+    def dry_run(
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        body: Any,
+        *,
+        style: str,
+        subresource: str = "",
+        timeout: float | None = None,
+    ) -> str:
+        """What the server says against a patch that it is to admit and not to store; "" where it would take it.
+
+        `style` is json, merge or strategic. Raises KubeError where it gave no verdict.
+        """
+        what = f"patch {resource.name} {printable(namespace)}/{printable(name)} (dry run)"
+        path = resource.path(quote(namespace, safe=""), quote(name, safe="")) + (
+            f"/{subresource}" if subresource else ""
+        )
+        query = (("dryRun", "All"), ("fieldManager", "svcdoctor"))
+        try:
+            self._read(what, "PATCH", path, query, body=body, timeout=timeout, sends=_PATCHES[style])
+        except ReadFailed as error:
+            if 400 <= error.status < 500 and error.status != 429:
+                return error.message.removeprefix(f"cannot {what}: ")
+            raise
+        return ""
+
     def version(self) -> str:
         """The server's version, such as `v1.37.2`. Raises KubeError."""
         what = "read the server's version"
@@ -580,9 +613,10 @@ class Cluster:
         path: str,
         query: Iterable[tuple[str, str]] = (),
         *,
-        body: dict[str, Any] | None = None,
+        body: Any = None,
         timeout: float | None = None,
         accept: str = _JSON,
+        sends: str = _JSON,
     ) -> _Answer:
         """One request, repeated where that may help: a refused credential, a throttled or stumbling server."""
         timeout = self._timeout if timeout is None else timeout
@@ -591,7 +625,7 @@ class Cluster:
         target = f"{path}?{encoded}" if encoded else path
         pauses = {"throttled": 2, "server-error": 1, "renewed": 1}
         while True:
-            answer = self._ask(what, method, target, body, ends, accept)
+            answer = self._ask(what, method, target, body, ends, accept, sends)
             if 200 <= answer.status < 300:
                 return answer
             if answer.status == 401 and self._source and answer.credential and pauses["renewed"]:
@@ -608,7 +642,7 @@ class Cluster:
             time.sleep(pause)
 
     def _ask(
-        self, what: str, method: str, target: str, body: dict[str, Any] | None, ends: float | None, accept: str
+        self, what: str, method: str, target: str, body: Any, ends: float | None, accept: str, sends: str = _JSON
     ) -> _Answer:
         """One exchange with the server. A pooled connection that proves dead at once is replaced once."""
         api, credential = self._client()
@@ -620,7 +654,7 @@ class Cluster:
             timeouts = (None, None) if left is None else (min(_CONNECT_TIMEOUT, left / 3), left)
             headers = {"Accept": accept, "Accept-Encoding": "gzip"}
             if body is not None:
-                headers["Content-Type"] = "application/json"
+                headers["Content-Type"] = sends
             sent = api.param_serialize(method, target, header_params=headers, body=body, auth_settings=["BearerToken"])
             started = time.monotonic()
             status = size = 0

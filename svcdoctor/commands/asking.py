@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from svcdoctor.diagnosis import Scope
     from svcdoctor.finding import Diagnosis
     from svcdoctor.kube import Cluster
+    from svcdoctor.world import World
 
 
 class Flags(NamedTuple):
@@ -50,6 +51,7 @@ class Found(NamedTuple):
 
     diagnosis: Diagnosis
     scope: Scope
+    world: World | None = None  # what it was made of; None where that is manifests alone
     is_whole: bool = True  # nothing that the scope means was left out, as manifests leave out most of a cluster
 
 

@@ -11,6 +11,8 @@ import click
 from svcdoctor.commands.asking import Flags, Found, asked, asked_of, say_that_there_are_none, there_is_a_namespace
 from svcdoctor.commands.baseline import baseline_in
 from svcdoctor.commands.contexts import contexts_asked, finish_contexts
+from svcdoctor.commands.fixes import OPTIONS as FIXES
+from svcdoctor.commands.fixes import Fixes
 from svcdoctor.commands.flags import BASELINE, CONNECTIONS, OUTPUT, REPLAY, SCOPE, options
 from svcdoctor.commands.manifests import OPTIONS as MANIFESTS
 from svcdoctor.commands.manifests import Files, diagnose_manifests, laid_over, namespace_of
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @options(REPLAY)
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what was asked of the server")
 @options(MANIFESTS)
+@options(FIXES)
 @BASELINE
 @options(OUTPUT)
 @options(CONNECTIONS)
@@ -46,6 +49,8 @@ def diagnose(
     filenames: tuple[str, ...],
     recursive: bool,
     with_cluster: bool,
+    diff: bool,
+    dry_run: str,
     baseline: str | None,
     output: tuple[Output, ...],
     fail_on: str,
@@ -71,6 +76,8 @@ def diagnose(
       svcdoctor diagnose cart --replay world.json.zst
       helm template cart ./chart | svcdoctor diagnose -f -
       svcdoctor diagnose -f k8s/ --with-cluster
+      svcdoctor diagnose cart --diff
+      svcdoctor diagnose cart --dry-run=server
     """
     gc.disable()  # nearly all that is made is held until the report is out
     click.get_current_context().call_on_close(gc.enable)
@@ -78,12 +85,19 @@ def diagnose(
     files = Files(filenames, recursive, with_cluster)
     flags.check()
     files.check(client, replay, several=all_contexts or len(set(contexts)) > 1)
+    fixes = Fixes(diff, dry_run)
+    fixes.check(
+        manifests=bool(filenames),
+        replay=bool(replay),
+        several=all_contexts or len(set(contexts)) > 1,
+        outputs=output,
+    )
     if replay:
         refuse_flags_of_a_cluster()
     several = contexts_asked(contexts, all_contexts, output, connection)
     known = baseline_in(baseline)
     if several:
-        each = _found_in_each(several, flags, only, skip, verbose, known, connection)
+        each = _found_in_each(several, flags, only, skip, verbose, known, fixes, connection)
         finish_contexts(each, output, fail_on, no_color, ascii_only)
     if replay:
         found = diagnosis_of(replay, flags, only, skip)
@@ -91,16 +105,23 @@ def diagnose(
         found = diagnose_manifests(files, flags, only, skip)
     else:
         connection["context"] = contexts[0] if contexts else None
-        found = _found_now(flags, files, only, skip, verbose, connection)
+        found = _found_now(flags, files, only, skip, verbose, fixes, connection)
 
     from svcdoctor.baseline import compared
 
     result = compared(found.diagnosis, known, found.scope, found.is_whole)
-    finish(found.diagnosis, output, fail_on, no_color, ascii_only, compared=result)
+    instead = fixes.shown(found.world, result.folded, no_color) if found.world else None
+    finish(found.diagnosis, output, fail_on, no_color, ascii_only, compared=result, instead=instead)
 
 
 def _found_now(
-    flags: Flags, files: Files, only: tuple[str, ...], skip: tuple[str, ...], verbose: bool, connection: dict[str, Any]
+    flags: Flags,
+    files: Files,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    verbose: bool,
+    fixes: Fixes,
+    connection: dict[str, Any],
 ) -> Found:
     from svcdoctor.collect import collect
 
@@ -113,14 +134,15 @@ def _found_now(
             scope = scope._replace(namespace=namespace_of(given))
         judge, limits = laid_over(given), limits._replace(probe=False)  # what DNS says now tells nothing of afterwards
     with Waiting(sys.stderr) as waiting:
-        diagnosis = collect(cluster, scope, limits, waiting.progress(), judge).diagnosis
+        collected = collect(cluster, scope, limits, waiting.progress(), judge)
+        diagnosis = fixes.tried(cluster, *collected)
     if verbose:
         log(cluster.requests)
     if diagnosis.is_empty:
         # As good as a mistyped name, unless there is such a namespace.
         there_is_a_namespace(cluster, scope.namespace)
         say_that_there_are_none(scope)
-    return Found(diagnosis, scope, is_whole=not files.names)
+    return Found(diagnosis, scope, collected.world, is_whole=not files.names)
 
 
 def _found_in_each(
@@ -130,6 +152,7 @@ def _found_in_each(
     skip: tuple[str, ...],
     verbose: bool,
     known: Baseline | None,
+    fixes: Fixes,
     connection: dict[str, Any],
 ) -> list[Compared | Unseen]:
     from svcdoctor.baseline import compared
@@ -142,7 +165,7 @@ def _found_in_each(
     def look(cluster: Cluster) -> Compared:
         _, scope, limits = asked_of(cluster, flags, access.request_timeout)
         scope = scope._replace(only=frozenset(only), skip=frozenset(skip))
-        diagnosis = collect(cluster, scope, limits, Progress()).diagnosis
+        diagnosis = fixes.tried(cluster, *collect(cluster, scope, limits, Progress()))
         if verbose:
             log(cluster.requests, cluster.context)
         if diagnosis.is_empty:

@@ -39,7 +39,7 @@ def diagnosis_of(path: str, flags: Flags, only: tuple[str, ...], skip: tuple[str
         if _is_unknown(scope.namespace, world):
             raise no_such_namespace(scope.namespace)
         say_that_there_are_none(scope)
-    return Found(diagnosis, scope)
+    return Found(diagnosis, scope, world)
 
 
 def show(recorded: Recorded, namespace: str | None, no_color: bool, ascii_only: bool) -> NoReturn:

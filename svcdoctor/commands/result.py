@@ -33,8 +33,10 @@ def finish(
     *,
     compared: Compared | None = None,
     code: Exit | None = None,
+    instead: str | None = None,
 ) -> NoReturn:
-    """`compared` is the same with what a baseline makes of it; `code` is said instead of what follows from findings."""
+    """`compared` is the same with what a baseline makes of it; `code` is said instead of what follows from findings;
+    `instead` is printed in the place of a report, which goes to files alone then."""
     from svcdoctor.report import rendered
 
     folded = compared.folded if compared else diagnosis
@@ -44,12 +46,18 @@ def finish(
         shown = whole if name in SAY_WHAT_IS_KNOWN else folded
         return rendered(shown, name, ascii_only=plain, color=color)
 
-    written = deliver(render, outputs, no_color, ascii_only, [*compared.lines()] if compared else [])
+    remarks = [*compared.lines()] if compared else []
+    written = deliver(render, outputs, no_color, ascii_only, remarks, instead)
     raise SystemExit((exit_code(whole, fail_on) if code is None else code) if written else Exit.FAIL)
 
 
 def deliver(
-    render: Render, outputs: Sequence[Output], no_color: bool, ascii_only: bool, remarks: Sequence[str] = ()
+    render: Render,
+    outputs: Sequence[Output],
+    no_color: bool,
+    ascii_only: bool,
+    remarks: Sequence[str] = (),
+    instead: str | None = None,
 ) -> bool:
     """Writes the files first, which stay when nobody reads standard output any more; then prints one report.
 
@@ -67,6 +75,8 @@ def deliver(
         if output.path:
             content = report(output.format, ascii_only, False).encode("utf-8", "backslashreplace")
             written = write_file(output.path, content) and written
+    if instead is not None:
+        return _print(instead.encode(getattr(sys.stdout, "encoding", None) or "ascii", "backslashreplace")) and written
     shown = next((output.format for output in outputs if not output.path), "text")
     printed = report(shown, ascii_only or not has_unicode(), not no_color and wants_color())
     # What a program reads is UTF-8 wherever it is written; text is what the terminal can show.

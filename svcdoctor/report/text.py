@@ -241,8 +241,9 @@ def is_masked(finding: Finding, cause: str | None) -> bool:
 
 
 def remedy_text(remedy: Remedy) -> str:
-    """What to do, and what it leads to as far as that could be tried on the objects."""
-    return f"{remedy.do}; then it passes" if remedy.then == "pass" else remedy.do
+    """What to do, what it leads to as far as that could be tried on the objects, and what the server said to it."""
+    leads = f"{remedy.do}; then it passes" if remedy.then == "pass" else remedy.do
+    return f"{leads} (dry run on the server: {remedy.dry_run})" if remedy.dry_run else leads
 
 
 def _remedy(remedy: Remedy) -> list[str]:
