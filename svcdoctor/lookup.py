@@ -39,6 +39,12 @@ class ResolvConf(Object, frozen=True):
         ordered = [as_it_is, *searched] if name.count(".") >= self.ndots else [*searched, as_it_is]
         return tuple(dict.fromkeys(ordered))
 
+    def queries(self, name: str, absolute: str) -> int | None:
+        """How many queries `name` costs until `absolute` answers, A and AAAA of each candidate; None where it is not
+        among them."""
+        candidates = self.candidates(name)
+        return 2 * (candidates.index(absolute) + 1) if absolute in candidates else None
+
 
 class Lookup(Object, frozen=True):
     """One name and what became of it."""

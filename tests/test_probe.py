@@ -958,3 +958,17 @@ def test_a_port_forward_that_is_forbidden_is_tried_once() -> None:
     said = ask_server(FakeCluster(dial=dial), ("kube-system", "coredns-1"), ["web.shop.svc.cluster.local."])
     assert (said.unavailable, said.detail) == ("forbidden", "create pods/portforward in kube-system")
     assert dialled == ["coredns-1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "queries"),
+    [
+        ("web", 2),
+        ("web.shop", 4),
+        ("web.shop.svc.cluster.local", 8),
+        ("web.shop.svc.cluster.local.", 2),
+        ("web.other", None),
+    ],
+)
+def test_how_many_queries_a_name_costs(name: str, queries: int | None) -> None:
+    assert CLUSTER_FIRST.queries(name, "web.shop.svc.cluster.local.") == queries

@@ -145,7 +145,21 @@ def _resolves(case: Case, asked: Asked) -> Finding:
     shown = f"{', '.join(names)} and {last}" if names else last
     target = asked.full.canonical.rstrip(".") or listing(asked.full.addresses)
     evidence = [Evidence("not seen", vantage.blind_spot, vantage.text)] if vantage.blind_spot else []
-    return passed(case.subject, f"{shown} -> {target}, {asked.where}", *evidence)
+    return passed(case.subject, f"{shown} -> {target}, {asked.where}", *evidence, *_queries(case, asked))
+
+
+def _queries(case: Case, asked: Asked) -> Iterator[Evidence]:
+    """What each form of the name costs with the search list of the Pod that was asked."""
+    config = asked.said.resolv_conf
+    if config is None or not config.searches or asked.said.vantage.kind != "exec":
+        return
+    forms = (case.name, f"{case.name}.{case.namespace}", case.fqdn)
+    costs = [(form, cost) for form in forms if (cost := config.queries(form, f"{case.fqdn}."))]
+    told = ", ".join(f"{form} {cost}" for form, cost in costs)
+    searches = plural(len(config.searches), "search domain")
+    source = f"resolv.conf (ndots {config.ndots}, {searches}), {asked.said.vantage.text}"
+    if told:
+        yield Evidence("queries", f"{told}; 2 with a final dot", source)
 
 
 # --- why it is not ------------------------------------------------------------------------------------------------

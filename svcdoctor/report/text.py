@@ -182,9 +182,19 @@ def walk(service: ServiceDiagnosis, style: Style) -> list[str]:
         lines.append(f"  {style.mark(step.status)} {f'{number} {step.step}'.ljust(STEP_WIDTH)}  {step.message}")
         if style.wide:
             lines.append(f"      {style.dim('$ ' + step.command)}")
+        if style.wide and step.step is Step.DNS:
+            lines += _asides(service, style)
         if step.step is Step.ENDPOINTS:
             lines += _endpoints(service, style)
     return lines
+
+
+def _asides(service: ServiceDiagnosis, style: Style) -> Iterator[str]:
+    """What a lookup that went well could not see, and what it costs."""
+    for finding in service.findings:
+        if finding.step is Step.DNS and finding.status is Status.PASS:
+            for item in finding.evidence:
+                yield f"      {item.label}: {item.value}   {style.dim(f'[{item.source}]')}"
 
 
 def port_text(port: PortRow) -> str:
