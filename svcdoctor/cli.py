@@ -120,8 +120,8 @@ def main() -> NoReturn:
 
 def _explain_failure(error: Exception) -> NoReturn:
     """An error of the cluster or its configuration in one sentence; anything else is a bug and keeps its traceback."""
-    kube = sys.modules.get("svcdoctor.kube")
-    if kube is None or not isinstance(error, kube.KubeError):
+    kubeconfig = sys.modules.get("svcdoctor.kubeconfig")
+    if kubeconfig is None or not isinstance(error, kubeconfig.KubeError):
         raise error
     click.echo(f"svcdoctor: {error.message}", err=True)
     if getattr(error, "missing", False):

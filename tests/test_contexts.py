@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from importlib.resources import files
@@ -20,7 +23,7 @@ from svcdoctor.cli import cli
 from svcdoctor.finding import Unseen
 from svcdoctor.report import contexts
 from test_baseline import said
-from test_cli import BROKEN, HEALTHY, serving
+from test_cli import BROKEN, HEALTHY, ROOT, serving
 from test_report import SCHEMA
 
 DEAD = "http://127.0.0.1:1"
@@ -214,3 +217,11 @@ def test_the_context_stands_behind_the_mark_however_that_is_drawn(color: bool) -
     items = [said(*HEALTHY), Unseen("old", "config", "why")]
     lines = contexts.render(items, "text", ascii_only=not color, color=color).splitlines()
     assert lines[0].split()[1:3] == ["old", "\x1b[1mcluster\x1b[0m" if color else "cluster"]
+
+
+def test_a_context_that_is_not_there_is_said(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig(tmp_path, prod=DEAD))}
+    command = [sys.executable, "-m", "svcdoctor", "diagnose", "--context", "prod", "--context", "other"]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("svcdoctor: ") and "there is no context 'other'" in done.stderr
