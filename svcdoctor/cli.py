@@ -20,7 +20,10 @@ from svcdoctor.commands.terminal import is_interactive
 from svcdoctor.commands.words import nearest
 
 COMPLETE = "_SVCDOCTOR_COMPLETE"
-COMMANDS = ("capture", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema", "wait")
+COMMANDS = (
+    *("capture", "cleanup", "completion", "dashboard", "demo", "diagnose", "explain", "export", "rbac", "schema"),
+    "wait",
+)
 
 
 class WithoutCommand(click.Group):

@@ -11,9 +11,10 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from svcdoctor import probe
 from svcdoctor.case import ClusterCase
@@ -91,6 +92,16 @@ class Progress(NamedTuple):
     doing: Callable[[str], None] = lambda _: None
 
 
+class SecondLook(Protocol):
+    """From where names are looked up for which no Pod could: something that is added to the cluster, with consent."""
+
+    def plan(self, world: World, asked: Sequence[Question], said: dict[str, Lookups]) -> Any:
+        """What to add; a person may be asked, and take their time."""
+
+    def look_up(self, plan: Any, said: dict[str, Lookups], seconds: Callable[[float], float]) -> dict[str, Lookups]:
+        """`said` with what is heard there; `seconds` is how much of so many is left."""
+
+
 class Collected(NamedTuple):
     world: World
     diagnosis: Diagnosis
@@ -102,8 +113,11 @@ def collect(
     options: Options = Options(),  # noqa: B008 - immutable
     progress: Progress = Progress(),  # noqa: B008 - immutable
     judge: Callable[[World, Scope], Outcome] | None = None,
+    second_look: SecondLook | None = None,
 ) -> Collected:
     """The World over a scope and its Diagnosis, which `judge` makes of it (else `diagnose`, in rounds).
+
+    Nothing is added to the cluster, unless a `second_look` does.
 
     Raises Unreachable or Unauthenticated where nothing could be read, ReadFailed where the Pod of --from is not there.
     """
@@ -112,7 +126,7 @@ def collect(
     reader.read_scope()
     if options.probe:
         progress.doing("looking names up inside Pods" + (", and connecting" if client else ""))
-        reader.ask_pods(client)
+        reader.ask_pods(client, second_look)
         reader.world.look_at_sockets()
     return Collected(reader.world, reader.diagnose(judge or Rounds().diagnose).diagnosis)
 
@@ -288,12 +302,12 @@ class _Reader:
     def _seconds(self, most: float) -> float:
         return max(0.0, min(most, self.ends - time.monotonic()))
 
-    def ask_pods(self, client: Pod | Lookups | None) -> None:
+    def ask_pods(self, client: Pod | Lookups | None, second_look: SecondLook | None) -> None:
         """Names and connections at the same time: neither needs the other."""
         if client is None:
-            self.world.lookups = self.look_up(client)
+            self.world.lookups = self.look_up(client, second_look)
             return
-        asked: list[Callable[[Pod | Lookups], Any]] = [self.look_up, self.connect]
+        asked: list[Callable[[Pod | Lookups], Any]] = [partial(self.look_up, second_look=second_look), self.connect]
         said = [answer for _, answer in in_parallel(asked, lambda ask: ask(client), len(asked))]
         self.world.lookups, self.world.connections = said
 
@@ -304,7 +318,7 @@ class _Reader:
         targets = targets_in(self.world, _services(self.world, self.scope))
         return connect(self.cluster, client, targets, timeout=self._seconds(CONNECT_SECONDS))
 
-    def look_up(self, client: Pod | Lookups | None) -> dict[str, Lookups]:
+    def look_up(self, client: Pod | Lookups | None, second_look: SecondLook | None = None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""
         self.read(
             want
@@ -317,14 +331,24 @@ class _Reader:
         def answer(question: Question) -> Lookups:
             return client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(LOOKUP_SECONDS))
 
-        said = {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
-        servers = server_questions(self.world, self.scope)
+        found = {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
+        if second_look and not isinstance(client, Lookups):
+            began = time.monotonic()
+            plan = second_look.plan(self.world, asked, found)
+            self.ends += time.monotonic() - began
+            self.progress.doing("looking names up in what was added for it")
+            found = second_look.look_up(plan, found, self._seconds)
+        return {**found, **self.ask_servers()}
+
+    def ask_servers(self) -> dict[str, Lookups]:
+        """What each CoreDNS Pod says by itself, as NAMESPACE/POD."""
         ends = time.monotonic() + SERVER_SECONDS
 
         def each(question: Question) -> Lookups:
             return ask(self.cluster, question, self._seconds(max(0.0, ends - time.monotonic())))
 
-        return said | {question.namespace: told for question, told in in_parallel(servers, each, SERVERS_AT_ONCE)}
+        asked = server_questions(self.world, self.scope)
+        return {question.namespace: told for question, told in in_parallel(asked, each, SERVERS_AT_ONCE)}
 
 
 # --- names -------------------------------------------------------------------------------------------------------

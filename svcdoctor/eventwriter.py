@@ -1,4 +1,4 @@
-"""Kubernetes Events about Services that change: the only thing that svcdoctor ever writes, and only with --events."""
+"""Kubernetes Events about Services that change: what svcdoctor writes without asking first, and only with --events."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class EventWriter:
         path = f"/api/v1/namespaces/{quote(change.namespace, safe='')}/events"
         what = f"create an Event about service {change.namespace}/{change.name}"
         try:
-            # kube.py offers nothing that writes; this is its one request that does.
+            # kube.py offers nothing that writes; this request and those of additions.py are all that do.
             self._cluster._read(what, "POST", path, body=document)
         except KubeError as error:
             self._say(error.message)

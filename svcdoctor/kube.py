@@ -431,7 +431,7 @@ class Cluster:
         )
         query = (("dryRun", "All"), ("fieldManager", "svcdoctor"))
         try:
-            self._read(what, "PATCH", path, query, body=body, timeout=timeout, sends=_PATCHES[style])
+            self._read(what, "PATCH", path, query, body=body, timeout=timeout, content_type=_PATCHES[style])
         except ReadFailed as error:
             if 400 <= error.status < 500 and error.status != 429:
                 return error.message.removeprefix(f"cannot {what}: ")
@@ -616,7 +616,7 @@ class Cluster:
         body: Any = None,
         timeout: float | None = None,
         accept: str = _JSON,
-        sends: str = _JSON,
+        content_type: str = _JSON,
     ) -> _Answer:
         """One request, repeated where that may help: a refused credential, a throttled or stumbling server."""
         timeout = self._timeout if timeout is None else timeout
@@ -625,7 +625,7 @@ class Cluster:
         target = f"{path}?{encoded}" if encoded else path
         pauses = {"throttled": 2, "server-error": 1, "renewed": 1}
         while True:
-            answer = self._ask(what, method, target, body, ends, accept, sends)
+            answer = self._ask(what, method, target, body, ends, accept, content_type)
             if 200 <= answer.status < 300:
                 return answer
             if answer.status == 401 and self._source and answer.credential and pauses["renewed"]:
@@ -642,7 +642,14 @@ class Cluster:
             time.sleep(pause)
 
     def _ask(
-        self, what: str, method: str, target: str, body: Any, ends: float | None, accept: str, sends: str = _JSON
+        self,
+        what: str,
+        method: str,
+        target: str,
+        body: Any,
+        ends: float | None,
+        accept: str,
+        content_type: str,
     ) -> _Answer:
         """One exchange with the server. A pooled connection that proves dead at once is replaced once."""
         api, credential = self._client()
@@ -654,7 +661,7 @@ class Cluster:
             timeouts = (None, None) if left is None else (min(_CONNECT_TIMEOUT, left / 3), left)
             headers = {"Accept": accept, "Accept-Encoding": "gzip"}
             if body is not None:
-                headers["Content-Type"] = sends
+                headers["Content-Type"] = content_type
             sent = api.param_serialize(method, target, header_params=headers, body=body, auth_settings=["BearerToken"])
             started = time.monotonic()
             status = size = 0

@@ -10,6 +10,9 @@ from svcdoctor.objects import Object
 ANSWERED = "answered"
 OUTCOMES = (ANSWERED, "nxdomain", "nodata", "timeout", "refused", "servfail", "error")
 UNAVAILABLE = ("no-pod", "forbidden", "timeout", "no-tool", "error")
+NO_SHELL = "the container has no shell"
+NO_TOOL = "the container has a shell but no lookup tool"
+INSIDE = "asked inside"
 
 
 def service_name(name: str, namespace: str, zone: str) -> str:
@@ -82,17 +85,31 @@ class Vantage(Object, frozen=True):
     """getent, nslookup, dig, host, python3, python, node, perl, ruby, php or dnspython; empty when there is none."""
     server: str = ""
     """The CoreDNS Pod that was asked, namespace/name, when kind is "coredns"."""
+    added: str = ""
+    """What was added to the cluster to look from: "container" to the Pod, or a "pod" like it, which `pod` then names.
+
+    A new Pod where no other runs has nobody to be like: `pod` is empty.
+    """
+    image: str = ""
+    """That of what was added."""
 
     @property
     def text(self) -> str:
         pod = f"{self.namespace}/{self.pod}"
+        if self.added == "container":
+            return f"{INSIDE} {pod}, in a container of {self.image}"
+        if self.added:
+            return f"{INSIDE} a new Pod {f'like {pod}' if self.pod else f'in {self.namespace}'}, of {self.image}"
         if self.kind == "exec":
-            return f"asked inside {pod}"
+            return f"{INSIDE} {pod}"
         return f"asked CoreDNS {self.server} through a port-forward" + (f", as {pod} would" if self.pod else "")
 
     @property
     def blind_spot(self) -> str:
         """What this vantage cannot see."""
+        if self.added:
+            own = ", nor a sidecar and the address of the application's Pod" if self.added == "pod" else ""
+            return f"the resolver library of the application, which {self.image} need not have{own}"
         if self.kind == "exec":
             return "" if self.tool in ("", "getent") else f"{self.tool} is not the resolver library of the application"
         # The forward plugin asks the servers beyond over the protocol that it was asked over.
@@ -126,6 +143,14 @@ class Lookups(Object, frozen=True):
     def answer(self, name: str) -> Lookup | None:
         """What became of the name, or None when it was not looked up."""
         return next((lookup for lookup in self.lookups if lookup.name == name), None)
+
+    @property
+    def lacks_tools(self) -> bool:
+        """Nobody was asked from the inside, for want of a running container that has a shell and a tool for it."""
+        if self.vantage.kind == "exec" and not self.unavailable:
+            return False
+        inside = [attempt.outcome for attempt in self.attempts if attempt.vantage.startswith(INSIDE)]
+        return not inside or NO_SHELL in inside or NO_TOOL in inside
 
     @property
     def any_answered(self) -> bool:
@@ -162,6 +187,10 @@ _TOOL_COMMANDS = {
 
 def command_line(vantage: Vantage, name: str) -> str:
     """The kubectl line that asks for `name` as this vantage did."""
+    if vantage.added:
+        tool = _TOOL_COMMANDS.get(vantage.tool, "nslookup {name}").format(name=name)
+        how = f"debug {vantage.pod} -it" if vantage.pod else "run lookup -it --rm --restart=Never"
+        return f"kubectl -n {vantage.namespace} {how} --image={vantage.image} -- {tool}"
     if vantage.kind == "exec":
         container = f" -c {vantage.container}" if vantage.container else ""
         tool = _TOOL_COMMANDS.get(vantage.tool, "nslookup {name}").format(name=name)

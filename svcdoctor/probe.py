@@ -25,7 +25,7 @@ import dns.rrset
 from msgspec.structs import replace
 
 from svcdoctor.kube import KubeError
-from svcdoctor.lookup import ANSWERED, Attempt, Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.lookup import ANSWERED, NO_SHELL, NO_TOOL, Attempt, Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import Pod
 from svcdoctor.text import printable, shorten
 
@@ -253,13 +253,23 @@ class Cluster(Protocol):
 
 
 def look_up_in_pod(
-    cluster: Cluster, namespace: str, pod: str, container: str, names: Sequence[str], *, timeout: float = 10.0
+    cluster: Cluster,
+    namespace: str,
+    pod: str,
+    container: str,
+    names: Sequence[str],
+    *,
+    vantage: Vantage | None = None,
+    timeout: float = 10.0,
 ) -> Lookups:
-    """Look the names up inside a running Pod, with one exec. Never raises: `unavailable` says why it did not work."""
+    """Look the names up inside a running Pod, with one exec. Never raises: `unavailable` says why it did not work.
+
+    `vantage` is whose view that is, where it is not the container's own.
+    """
     names = list(dict.fromkeys(names))
     unfit = {name: why for name in names if (why := _why_unfit(name))}
     asked = [name for name in names if name not in unfit]
-    vantage = Vantage(kind="exec", namespace=namespace, pod=pod, container=container)
+    vantage = vantage or Vantage(kind="exec", namespace=namespace, pod=pod, container=container)
     token = f"svcdoctor-{secrets.token_hex(8)}"
     budget = max(2, int(timeout - EXEC_MARGIN))
     began = time.monotonic()
@@ -275,22 +285,22 @@ def look_up_in_pod(
     except KubeError as error:
         reason = {"forbidden": "forbidden", "timeout": "timeout"}.get(error.reason, "error")
         words = f"create pods/exec in {namespace}" if reason == "forbidden" else one_line(error.message)
-        return _unavailable(vantage, asked, reason, words, time.monotonic() - began)
+        return not_looked_up(vantage, asked, reason, words, time.monotonic() - began)
     seconds = time.monotonic() - began
 
     transcript = _Transcript.read(result.stdout, token)
     if transcript.tool not in (*TOOLS, "none"):
         # runc and crun put it differently, and some runtimes say it on stdout with exit code 126
         if NO_PROGRAM.search(f"{result.error}\n{result.stderr}\n{result.stdout}"):
-            return _unavailable(vantage, asked, "no-tool", "the container has no shell", seconds)
+            return not_looked_up(vantage, asked, "no-tool", NO_SHELL, seconds)
         if result.timed_out:
-            return _unavailable(vantage, asked, "timeout", f"no output within {timeout:g} s", seconds)
+            return not_looked_up(vantage, asked, "timeout", f"no output within {timeout:g} s", seconds)
         words = (
             one_line(result.error or result.stderr or result.stdout.replace(token, "")) or f"exit code {result.code}"
         )
-        return _unavailable(vantage, asked, "error", words, seconds)
+        return not_looked_up(vantage, asked, "error", words, seconds)
     if transcript.tool == "none":
-        return _unavailable(vantage, asked, "no-tool", "the container has a shell but no lookup tool", seconds)
+        return not_looked_up(vantage, asked, "no-tool", NO_TOOL, seconds)
 
     vantage = replace(vantage, tool=transcript.tool)
     ended = timeout if result.timed_out else seconds
@@ -677,10 +687,10 @@ def _look_up_at(
     except KubeError as error:
         reason = {"forbidden": "forbidden", "timeout": "timeout"}.get(error.reason, "error")
         words = f"create pods/portforward in {server[0]}" if reason == "forbidden" else one_line(error.message)
-        unavailable = _unavailable(vantage, names, reason, words, time.monotonic() - began, resolv_conf)
+        unavailable = not_looked_up(vantage, names, reason, words, time.monotonic() - began, resolv_conf)
     except OSError as error:
         reason = "timeout" if isinstance(error, TimeoutError) else "error"
-        unavailable = _unavailable(vantage, names, reason, one_line(str(error)), time.monotonic() - began, resolv_conf)
+        unavailable = not_looked_up(vantage, names, reason, one_line(str(error)), time.monotonic() - began, resolv_conf)
     finally:
         if connection is not None:
             connection.close()
@@ -897,7 +907,7 @@ def _why_unfit(name: str) -> str:
     return "an address, not a name" if _is_address(name) else ""
 
 
-def _unavailable(
+def not_looked_up(
     vantage: Vantage,
     names: Sequence[str],
     reason: str,
@@ -905,6 +915,7 @@ def _unavailable(
     seconds: float,
     resolv_conf: ResolvConf | None = None,
 ) -> Lookups:
+    """That names were not looked up, and why: `reason` is one of UNAVAILABLE."""
     said = f"forbidden: {words}" if reason == "forbidden" else words
     attempt = _attempt(vantage, names, said, seconds, resolv_conf)
     return Lookups(vantage=vantage, unavailable=reason, detail=words, attempts=(attempt,), resolv_conf=resolv_conf)

@@ -148,11 +148,17 @@ COMMANDS: dict[Step, Callable[[Case], str]] = {
     ),
     Step.LABELS: _labels_command,
     Step.DESCRIBE: lambda case: f"kubectl -n {case.namespace} describe svc {case.name}",
-    Step.DNS: lambda case: f"kubectl -n {_vantage(case)} -- nslookup {case.fqdn}",
+    Step.DNS: lambda case: _dns_command(case),
     Step.CONNECT: lambda case: f"kubectl -n {_vantage(case)} -- nc -zv {_name_from_there(case)} {_port(case)}",
     Step.ENTRY: _entry_command,
     Step.CALLERS: lambda case: f"kubectl -n {case.namespace} get pods -o yaml | grep -n {case.name}",
 }
+
+
+def _dns_command(case: Case) -> str:
+    if case.dns and case.dns.vantage.added:
+        return case.dns.command(f"{case.fqdn}.")
+    return f"kubectl -n {_vantage(case)} -- nslookup {case.fqdn}"
 
 
 def _port(case: Case) -> int:

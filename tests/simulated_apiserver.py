@@ -24,6 +24,7 @@ from svcdoctor.objects import RESOURCES, Resource
 from svcdoctor.world import EVERYWHERE, World
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_SUBRESOURCES = "exec|portforward|ephemeralcontainers"
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -120,7 +121,7 @@ def _places(path: str) -> Iterator[_Place]:
         root = re.escape(resource.path().removesuffix(f"/{resource.name}"))
         scope = r"(?:/namespaces/(?P<namespace>[^/]+))?" if resource.namespaced else "(?P<namespace>)"
         match = re.fullmatch(
-            rf"{root}{scope}/{resource.name}(?:/(?P<name>[^/]+)(?:/(?P<subresource>exec|portforward))?)?", path
+            rf"{root}{scope}/{resource.name}(?:/(?P<name>[^/]+)(?:/(?P<subresource>{_SUBRESOURCES}))?)?", path
         )
         if match:
             yield _Place(resource, match["namespace"] or "", match["name"] or "", match["subresource"] or "")

@@ -128,6 +128,8 @@ MAY_IMPORT = {
     "socketlook": "kube objects probe sockets",
     "connectlook": "connection kube objects probe case statedclient world",
     "collect": f"{PURE} world case clientpod diagnosis kube probe socketlook connectlook rounds",
+    "probepod": "lookup text",
+    "additions": "collect kube lookup objects probe probepod template world",
     "rbac": "diagnosis objects",
     "recording": f"{PURE} world diagnosis",
     "vocabulary": "diagnosis",
@@ -188,15 +190,25 @@ THIRD_PARTY = {
         "kube",
         "podsocket",
         "probe",
+        "additions",
         "session",
         "sharing",
         "widgets",
     },
 }
+# Who may ask an API server for more than to read, and by which methods; nobody else can.
+CHANGES = {
+    "kube": {"POST"},  # the question whether one may do something, which is a POST that changes nothing
+    "eventwriter": {"POST"},  # Events, with `export --events`
+    "additions": {"POST", "PATCH", "DELETE"},  # what --probe-image adds, and takes away again
+}
+# Those who ask a person before they let `additions` do so.
+ASK_FIRST = {"svcdoctor/commands/consent.py", "svcdoctor/commands/cleanup.py"}
 # Modules that think: the same input gives the same output, so they ask neither a clock nor the system.
 THINKING = {
     *PURE.split(),
     *QUESTIONS.split(),
+    "probepod",
     "capture",
     "redact",
     "vocabulary",
@@ -286,6 +298,17 @@ def test_what_comes_from_elsewhere_has_one_door(path: Path, trees: dict[Path, as
         root = name.partition(".")[0]
         if root != "svcdoctor" and root not in sys.stdlib_module_names:
             assert group(path) in THIRD_PARTY.get(root, set()), f"{shown(path)} may not import {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=shown)
+def test_few_can_change_a_cluster(path: Path, trees: dict[Path, ast.Module]) -> None:
+    constants = (node.value for node in ast.walk(trees[path]) if isinstance(node, ast.Constant))
+    methods = {value for value in constants if value in ("POST", "PUT", "PATCH", "DELETE")}
+    assert methods == CHANGES.get(group(path), set())
+
+
+def test_nothing_is_created_but_by_commands_that_ask_first(trees: dict[Path, ast.Module]) -> None:
+    assert {shown(path) for path, tree in trees.items() if "svcdoctor.additions" in imports(tree)} == ASK_FIRST
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if group(path) in THINKING], ids=shown)

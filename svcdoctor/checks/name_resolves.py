@@ -376,9 +376,12 @@ def _nobody_asked(case: Case, said: Lookups | None) -> Finding:
     reason = said.unavailable if said else ""
     detail = said.detail if said else ""
     if reason == "forbidden":
-        rights = "create pods/exec or create pods/portforward"
+        rights, flag = "create pods/exec or create pods/portforward", ""
+        if said and said.vantage.added:
+            rights, flag = detail.partition(" in ")[0], f" --probe-{'pod' if said.vantage.added == 'pod' else 'image'}"
         needs = Evidence("needs", rights, f"API group core, in namespace {case.namespace}")
-        ask = Remedy("ask for the rights of a diagnosis", f"svcdoctor rbac -n {case.namespace}", changes_cluster=False)
+        command = f"svcdoctor rbac -n {case.namespace}{flag}"
+        ask = Remedy("ask for the rights of a diagnosis", command, changes_cluster=False)
         message = f"names cannot be looked up in namespace {case.namespace} (forbidden)"
         return unknown("unknown-forbidden", case.subject, message, needs, remedies=(ask,), because=outage)
     if reason in ("timeout", "error"):

@@ -10,6 +10,7 @@ import click
 
 from svcdoctor.commands.asking import Flags, Found, asked, asked_of, say_that_there_are_none, there_is_a_namespace
 from svcdoctor.commands.baseline import baseline_in
+from svcdoctor.commands.consent import PROBE_IMAGE, ProbeImage
 from svcdoctor.commands.contexts import contexts_asked, finish_contexts
 from svcdoctor.commands.fixes import OPTIONS as FIXES
 from svcdoctor.commands.fixes import Fixes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options(SCOPE)
+@options(PROBE_IMAGE)
 @options(REPLAY)
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what was asked of the server")
 @options(MANIFESTS)
@@ -44,6 +46,9 @@ def diagnose(
     client: str | None,
     no_probe: bool,
     deadline: float,
+    probe_image: str | None,
+    probe_pod: bool,
+    yes: bool,
     replay: str | None,
     verbose: bool,
     filenames: tuple[str, ...],
@@ -70,6 +75,7 @@ def diagnose(
       svcdoctor diagnose svc/cart svc/web -n shop
       svcdoctor diagnose cart --from deploy/frontend
       svcdoctor diagnose -l app=cart -n shop
+      svcdoctor diagnose cart --probe-image busybox:1.36
       svcdoctor diagnose -A -o json --no-probe
       svcdoctor diagnose -A --baseline yesterday.json
       svcdoctor diagnose -A --context staging --context prod
@@ -83,17 +89,15 @@ def diagnose(
     click.get_current_context().call_on_close(gc.enable)
     flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline)
     files = Files(filenames, recursive, with_cluster)
+    adding = ProbeImage(probe_image, probe_pod, yes)
     flags.check()
-    files.check(client, replay, several=all_contexts or len(set(contexts)) > 1)
+    are_several = all_contexts or len(set(contexts)) > 1
+    files.check(client, replay, several=are_several)
     fixes = Fixes(diff, dry_run)
-    fixes.check(
-        manifests=bool(filenames),
-        replay=bool(replay),
-        several=all_contexts or len(set(contexts)) > 1,
-        outputs=output,
-    )
+    fixes.check(manifests=bool(filenames), replay=bool(replay), several=are_several, outputs=output)
     if replay:
         refuse_flags_of_a_cluster()
+    adding.check(no_probe=no_probe, files=filenames, several=are_several)
     several = contexts_asked(contexts, all_contexts, output, connection)
     known = baseline_in(baseline)
     if several:
@@ -105,7 +109,7 @@ def diagnose(
         found = diagnose_manifests(files, flags, only, skip)
     else:
         connection["context"] = contexts[0] if contexts else None
-        found = _found_now(flags, files, only, skip, verbose, fixes, connection)
+        found = _found_now(flags, files, adding, only, skip, verbose, fixes, connection)
 
     from svcdoctor.baseline import compared
 
@@ -117,6 +121,7 @@ def diagnose(
 def _found_now(
     flags: Flags,
     files: Files,
+    adding: ProbeImage,
     only: tuple[str, ...],
     skip: tuple[str, ...],
     verbose: bool,
@@ -133,8 +138,8 @@ def _found_now(
         if not flags.namespace and not flags.all_namespaces:
             scope = scope._replace(namespace=namespace_of(given))
         judge, limits = laid_over(given), limits._replace(probe=False)  # what DNS says now tells nothing of afterwards
-    with Waiting(sys.stderr) as waiting:
-        collected = collect(cluster, scope, limits, waiting.progress(), judge)
+    with Waiting(sys.stderr) as waiting, adding.to(cluster, waiting) as second_look:
+        collected = collect(cluster, scope, limits, waiting.progress(), judge, second_look)
         diagnosis = fixes.tried(cluster, *collected)
     if verbose:
         log(cluster.requests)

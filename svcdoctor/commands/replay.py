@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from svcdoctor.world import World
 
 OF_A_CLUSTER = (
-    *("client", "no_probe", "deadline", "verbose", "kubeconfig", "context", "contexts", "all_contexts"),
+    *("client", "no_probe", "probe_image", "deadline", "verbose", "kubeconfig", "context", "contexts", "all_contexts"),
     *("cluster", "user", "as_user", "as_groups", "as_uid", "request_timeout"),
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,13 +30,26 @@ class Waiting:
         return bool(self.stream and self.stream.isatty() and os.environ.get("TERM") != "dumb")
 
     def __enter__(self) -> Waiting:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Out of the way of who writes there or is asked something."""
+        self._stop()
+        yield
+        self._start()
+
+    def _start(self) -> None:
         if self.is_shown:
             self.timer = threading.Timer(self.DELAY, self._show)
             self.timer.daemon = True
             self.timer.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def _stop(self) -> None:
         with self.lock:
             if self.timer:
                 self.timer.cancel()
@@ -42,6 +57,7 @@ class Waiting:
             if self.shown:
                 self.stream.write("\r\x1b[K")
                 self.stream.flush()
+            self.shown = False
 
     def progress(self) -> Progress:
         from svcdoctor.collect import Progress
