@@ -200,7 +200,15 @@ class Additions:
                     return
                 if 400 <= error.status < 500:
                     self._made.remove(addition)
+                if error.reason == "forbidden" and self._is_allowed(addition):
+                    # Not by RBAC: Pod Security, a quota or a webhook does not let it in, and says why.
+                    raise ReadFailed(error.message, reason="error", status=error.status) from None
                 raise
+
+    def _is_allowed(self, addition: Addition) -> bool:
+        if addition.kind == "pod":
+            return self._cluster.may("create", "pods", addition.namespace)
+        return self._cluster.may("patch", "pods", addition.namespace, subresource="ephemeralcontainers")
 
     def _end(self, addition: Addition) -> None:
         if addition.kind == "pod":

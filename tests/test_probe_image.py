@@ -220,6 +220,14 @@ def test_what_is_forbidden_is_unknown_and_names_the_right(
     assert not server_of(doctor).created, "what could not be deleted is not created"
 
 
+@pytest.mark.parametrize("flags", [CONTAINER, POD], ids=["container", "pod"])
+def test_what_admission_denies_is_no_lack_of_rights(doctor: Doctor, flags: tuple[str, ...]) -> None:
+    server_of(doctor).denies = 'violates PodSecurity "restricted:latest"'
+    finding = dns(doctor.report("web", *flags, "--yes"))
+    assert (finding["status"], finding["code"]) == ("unknown", "unknown-timeout")
+    assert 'violates PodSecurity "restricted:latest"' in finding["message"]
+
+
 def test_a_pod_that_does_not_start_is_deleted(doctor: Doctor) -> None:
     server_of(doctor).state = PULL
     done = doctor("diagnose", "web", *POD, "--yes", "-o", "json")

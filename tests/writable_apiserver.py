@@ -22,6 +22,8 @@ class WritableApiServer(SimulatedApiServer):
         super().__init__(world)
         self.refuses: set[str] = set()
         self.state: dict[str, Any] = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+        self.denies = ""
+        """What admission says to whatever is added."""
         self.has_shells = False
         self.created: list[tuple[str, str, dict[str, Any]]] = []
         self.deleted: list[str] = []
@@ -66,8 +68,9 @@ class WritableApiServer(SimulatedApiServer):
     def _said(self, request: Received) -> bytes:
         if request.path == REVIEWS:
             asked = json.loads(request.body)["spec"]["resourceAttributes"]
-            if asked["verb"] == "delete":
-                return reply({"status": {"allowed": f"DELETE {asked['resource']}" not in self.refuses}}, 201)
+            method = {"delete": "DELETE", "create": "POST", "patch": "PATCH"}[asked["verb"]]
+            what = "/".join(word for word in (asked["resource"], asked.get("subresource")) if word)
+            return reply({"status": {"allowed": f"{method} {what}" not in self.refuses}}, 201)
         place = _place(request.path)
         if place is None or request.method == "GET":
             return super()._said(request) if "labelSelector" not in request.query else self._selected(request)
@@ -75,6 +78,8 @@ class WritableApiServer(SimulatedApiServer):
             return failure(403, f'{place.what} is forbidden: User "someone" cannot do that', "Forbidden")
         if request.method == "DELETE":
             return self._delete(request.path, place.namespace, place.name)
+        if self.denies:
+            return failure(403, f'pods "web" is forbidden: {self.denies}', "Forbidden")
         body = json.loads(request.body)
         self.created.append((request.method, request.path, body))
         if request.method == "PATCH":
