@@ -700,7 +700,8 @@ class Cluster:
     ) -> tuple[Any, tuple[Skipped, ...], _PageMetadata]:
         try:
             page = _decoder(resource.type, page=True).decode(answer.body)
-            return page.items or (), (), page.metadata
+            if not any(_is_nameless(resource, item) for item in page.items or ()):
+                return page.items or (), (), page.metadata
         except (msgspec.ValidationError, UnicodeDecodeError):
             pass  # some object is odd: find out which, the others are still good
         except (msgspec.DecodeError, RecursionError) as error:
@@ -710,10 +711,14 @@ class Cluster:
         decode = _decoder(resource.type).decode
         for item in raw.items or ():
             try:
-                items.append(decode(item))
+                decoded = decode(item)
             except _NOT_DECODED as error:
-                namespace, name = _name_of(item)
-                skipped.append(Skipped(namespace, name, _decoding_error(error)))
+                skipped.append(Skipped(*_name_of(item), _decoding_error(error)))
+                continue
+            if _is_nameless(resource, decoded):
+                skipped.append(Skipped(*_name_of(item), _NAMELESS))
+            else:
+                items.append(decoded)
         return items, tuple(skipped), raw.metadata
 
     # --- WebSockets -------------------------------------------------------------------------------------------
@@ -975,7 +980,16 @@ class Watch:
             item = _decoder(self._resource.type).decode(event.object)
         except _NOT_DECODED as error:
             return Event("SKIPPED", Skipped(*_name_of(event.object), _decoding_error(error)), _version_of(event.object))
+        if _is_nameless(self._resource, item):  # whom it changes nobody can tell
+            raise ReadFailed(f"cannot {self._what}: {_NAMELESS}", reason="malformed")
         return Event(event.type, item, item.metadata.resource_version)
+
+
+_NAMELESS = "an object has no name, or no namespace"
+
+
+def _is_nameless(resource: Resource, item: Any) -> bool:
+    return not item.metadata.name or (resource.namespaced and not item.metadata.namespace)
 
 
 def _version_of(item: msgspec.Raw) -> str:

@@ -198,7 +198,8 @@ THIRD_PARTY = {
 }
 # Who may ask an API server for more than to read, and by which methods; nobody else can.
 CHANGES = {
-    "kube": {"POST"},  # the question whether one may do something, which is a POST that changes nothing
+    # Neither changes anything: whether one may do something is asked by a POST, and a PATCH has dryRun=All.
+    "kube": {"POST", "PATCH"},
     "eventwriter": {"POST"},  # Events, with `export --events`
     "additions": {"POST", "PATCH", "DELETE"},  # what --probe-image adds, and takes away again
 }

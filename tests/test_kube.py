@@ -168,7 +168,7 @@ def test_undecodable_items_are_skipped_and_named(server: FakeApiServer, cluster:
 
 
 def test_text_that_is_not_utf8_costs_one_item(server: FakeApiServer, cluster: Cluster) -> None:
-    body = b'{"items":[{"metadata":{"name":"a\xff"}},{"metadata":{"name":"b"}}]}'
+    body = b'{"items":[{"metadata":{"name":"a\xff"}},{"metadata":{"name":"b","namespace":"shop"}}]}'
     server.on(PATH, reply(body))
     listing = cluster.list(SERVICES)
     assert names(listing) == ["b"]

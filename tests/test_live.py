@@ -142,8 +142,11 @@ def test_a_service_that_breaks_and_heals(server: WatchedApiServer, screen: Scree
 def test_what_is_said_is_what_a_diagnosis_from_scratch_says(screen: Screen, live: StartLive) -> None:
     engine = live()
     screen.until(lambda: screen.status("cart") == screen.status("web") == "pass")
-    world = World.replay(engine.record())
-    assert diagnose(world, Scope()).diagnosis.services == screen.last.diagnosis.services
+
+    def from_scratch() -> tuple[ServiceDiagnosis, ...]:
+        return diagnose(World.replay(engine.record()), Scope()).diagnosis.services
+
+    screen.until(lambda: screen.last.diagnosis.services == from_scratch())
 
 
 def test_services_are_there_before_the_last_kind_has_come(

@@ -161,6 +161,8 @@ def test_every_command_is_understood(command: str, files: Path) -> None:
         assert result.exit_code == 1 and result.output
     elif "-f" in words and "--with-cluster" not in words:
         assert "default/cart" in result.output
+    elif "cleanup" in words or ("--probe-image" in words and "--yes" not in words):
+        assert result.exit_code == 2 and "--yes" in result.output  # there is no terminal to ask on
     else:
         assert type(result.exception).__name__ == "ConfigError", result.output
     if "demo" in words:

@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
+from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import LONGEST_START_SECONDS, Case, EndpointView
 from svcdoctor.check import Check, Code
 from svcdoctor.connection import REFUSED, Connection
@@ -53,7 +54,15 @@ from svcdoctor.traffic import Denied, enforcement, keeping_out, party_of_pod, po
 CHECK = Check(
     step=Step.CONNECT,
     codes={"dp-kubeproxy-stale": Code(Stage.DATA_PLANE), "dp-partial-partition": Code(Stage.DATA_PLANE)},
-    reads=("services", "endpointslices", "pods", "networkpolicies", "namespaces", *WORKLOAD_RESOURCES),
+    reads=(
+        "services",
+        "endpointslices",
+        "pods",
+        "networkpolicies",
+        *ADMIN_KINDS,
+        "namespaces",
+        *WORKLOAD_RESOURCES,
+    ),
 )
 LIMITS = {"forbidden": "unknown-forbidden", "no-pod": "unknown-no-probe-pod"}
 
