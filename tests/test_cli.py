@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from fake_apiserver import Exchange, failure, reply
+from signals import as_in_a_terminal
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
 
@@ -83,7 +84,9 @@ class Doctor:
         for name in ("stdout", "stderr"):
             options.setdefault(name, subprocess.PIPE)
         command = [sys.executable, "-m", "svcdoctor", *arguments]
-        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=ROOT, **options)
+        return subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, cwd=ROOT, preexec_fn=as_in_a_terminal, **options
+        )
 
     def __call__(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*arguments, env=env)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from signals import as_in_a_terminal
 from svcdoctor.report import FORMATS
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,8 @@ def test_an_old_file_outlives_a_run_that_is_ended(tmp_path: Path, sign: int) -> 
     os.mkfifo(tmp_path / "pipe")
     arguments = ("demo", "-o", "json=pipe", "-o", "yaml=report.json")
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen([sys.executable, "-m", "svcdoctor", *arguments], cwd=tmp_path, env=environment)
+    command = [sys.executable, "-m", "svcdoctor", *arguments]
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=as_in_a_terminal)
     with open(tmp_path / "pipe", "rb") as pipe:
         assert pipe.read(1) == b"{"
         process.send_signal(sign)

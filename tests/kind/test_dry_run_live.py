@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cluster import Cluster
-from test_cluster_faults import shop, until
+from reported import shop, until
 
 BROKEN = """
 kind: Service

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from cluster import REPOSITORY, Cluster
-from test_cluster_faults import AGNHOST, diagnose, service, shop
+from reported import AGNHOST, diagnose, service, shop
+from signals import as_in_a_terminal
 
 DISTROLESS = "svcdoctor/agnhost-distroless:2.57"
 OURS = "app.kubernetes.io/managed-by=svcdoctor"
@@ -87,6 +88,7 @@ def start(cluster: Cluster, namespace: str) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=as_in_a_terminal,
     )
 
 
