@@ -146,7 +146,8 @@ class Server:
         if path == "/apis":
             body = discovery()
             connection.sendall(f"{HEAD.format(200)}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        elif asked is None:
+        elif asked is None or (query.get("watch") == "true" and "resourceVersion" not in query):
+            # Nobody was given a version to watch from of what the discovery does not name.
             connection.sendall(f"{HEAD.format(404)}Content-Length: 2\r\n\r\n{{}}".encode())
         elif query.get("watch") == "true":
             self._watch(connection, asked[0].name, int(query["resourceVersion"]))
