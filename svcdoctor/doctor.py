@@ -6,7 +6,7 @@ changes the result is the one that a diagnosis of the whole World would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar, cast
 
 from svcdoctor.diagnosis import (
@@ -74,37 +74,29 @@ class Doctor:
         """Whether nothing is left to judge again, but for what waits for objects."""
         return not any(self._is_ripe(asker) for asker in self._reads.stale)
 
-    def has_work(self, resting: Container[Asker]) -> bool:
-        """Whether something is left to judge again that does not rest."""
-        return any(asker not in resting and self._is_ripe(asker) for asker in self._reads.stale)
-
-    def work(self, resting: Container[Asker] = ()) -> Iterator[Asker]:
-        """Judge again what is stale, a piece at a time, and say what was: a caller may stop between any two.
-
-        What rests stays stale.
-        """
+    def work(self) -> Iterator[None]:
+        """Judge again what is stale, a piece at a time: a caller may stop between any two."""
         stale = self._reads.stale
         if SERVICES in stale and self._is_ripe(SERVICES):
             self._list_services()
-        if CLUSTER in stale and CLUSTER not in resting and self._is_ripe(CLUSTER):
+        if CLUSTER in stale and self._is_ripe(CLUSTER):
             self._cluster = self._judge(CLUSTER, lambda wants: diagnose_cluster(self.world, self.scope, wants))
             broken = broken_parts(self._cluster)
             if broken != self._broken:
                 self._broken = broken
                 stale.update(("service", *name) for name in self._services)
-            yield CLUSTER
+            yield
         if CALLERS in stale and self._is_ripe(CALLERS):
             self._list_callers()
-            yield CALLERS
-        if ABSENT in stale and ABSENT not in resting and self._is_ripe(ABSENT):
+            yield
+        if ABSENT in stale and self._is_ripe(ABSENT):
             self._absent = self._judge(ABSENT, lambda wants: absent_names(self.world, self.scope, wants))
-            yield ABSENT
-        for asker in [asker for asker in stale if asker not in resting and self._is_ripe(asker)]:
+        for asker in [asker for asker in stale if self._is_ripe(asker)]:
             if asker[0] == "service":
                 self._judge_service(asker)
             elif asker[0] == "client":
                 self._judge_client(asker)
-            yield asker
+            yield
 
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""

@@ -22,7 +22,6 @@ from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.kube import Cluster, Event, Skipped
 from svcdoctor.objects import RESOURCES
-from svcdoctor.reads import Asker
 from svcdoctor.recording import recorded
 from svcdoctor.reflector import (
     BROKEN,
@@ -56,7 +55,6 @@ class Timing(NamedTuple):
     pace: Pace = Pace()
     update: float = 0.1  # between two Updates
     slice: float = 0.1  # of judging, before what has been judged so far is posted
-    rest: float = 0.25  # before the same is judged again: a Pod that starts says nine things in a row
     judge: float = 30.0  # after so long everything that tells an age is judged again
     lost: float = 120.0  # a stream broken for so long is not to be judged by any more
     rhythm: Rhythm = Rhythm()
@@ -111,7 +109,6 @@ class Live:
             self._world.expects_lookups = True
             self._world.look_at_sockets()
         self._log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
-        self._rests: dict[Asker, float] = {}  # what was judged just now, and until when it rests
         self._news = False
         self._paused = False
         self._posted = self._judged = float("-inf")
@@ -204,10 +201,9 @@ class Live:
         now = time.monotonic()
         if self._paused:
             return 3600.0
-        if self._doctor.has_work(self._rests):
+        if not self._doctor.is_done:
             return 0.0
-        waits = [] if self._doctor.is_done else [next(iter(self._rests.values()), now) - now]
-        waits += [self._judged + self._timing.judge - now]
+        waits = [self._judged + self._timing.judge - now]
         if self._news:
             waits.append(self._posted + self._timing.update - now)
         if deadline := self._world.next_deadline():
@@ -394,24 +390,16 @@ class Live:
             self._schedule.run_due(self._world, now)
 
     def _judge(self) -> None:
-        now = time.monotonic()
-        # In the order in which they end.
-        while self._rests and next(iter(self._rests.values())) <= now:
-            del self._rests[next(iter(self._rests))]
         if self._doctor.is_done:
             return
-        ends = now + self._timing.slice
-        pieces = self._doctor.work(self._rests)
+        ends = time.monotonic() + self._timing.slice
+        pieces = self._doctor.work()
         while not self._stopping.is_set():
             with self._lock:
-                judged = next(pieces, None)
-            if judged is None:
-                return
+                if next(pieces, self) is self:
+                    return
             self._news = True
-            now = time.monotonic()
-            self._rests.pop(judged, None)
-            self._rests[judged] = now + self._timing.rest
-            if now >= ends:
+            if time.monotonic() >= ends:
                 return
             time.sleep(0)  # the screen's thread may want its turn
 

@@ -25,7 +25,6 @@ from watched_apiserver import HEAD
 QUICK = Timing(
     pace=Pace(first_pause=0.02, longest_pause=0.1, denied=0.1, absent=0.1, silence=1.0, short=0.05),
     update=0.02,
-    rest=0.0,  # so that no verdict is older than what is said to be lacking
     lost=0.3,
 )
 KINDS = ("endpointslices", "pods", "services", "deployments")
