@@ -7,10 +7,10 @@ of their namespace, whether the network plugin enforces policies at all, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from svcdoctor.adminpolicy import ADMIN_KINDS, deciding, in_order
+from svcdoctor.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, deciding, in_order, selects_for
 from svcdoctor.callers import Reference
 from svcdoctor.case import PODS_BY_OWNER, Backend, Case, ClientCase, View
 from svcdoctor.finding import Evidence, Remedy, Subject
@@ -104,6 +104,18 @@ def policies_of(view: View, kinds: Mapping[str, str]) -> list[tuple[str, CustomO
 
     view.touched.update(kinds)
     return view.shared((*kinds, view.namespace), build)
+
+
+def unjudged(view: View, direction: Direction, parties: Callable[[], Iterable[Party]]) -> list[str]:
+    """The policies of Cilium and Calico that select one of these, and may hold back what it gets, or sends. The parties
+    are asked for only where there are such policies."""
+    held = policies_of(view, PLUGIN_KINDS)
+    known = list(parties()) if held else []
+    return [
+        f"{kind} {policy.metadata.name}"
+        for kind, policy in held
+        if any(selects_for(direction, kind, policy, party) for party in known)
+    ]
 
 
 def namespace_labels(view: View, namespace: str) -> dict[str, str]:

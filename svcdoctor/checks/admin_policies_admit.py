@@ -21,7 +21,6 @@ from svcdoctor.adminpolicy import (
     deciding,
     in_order,
     is_baseline,
-    selects_for,
 )
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
@@ -30,7 +29,7 @@ from svcdoctor.objects import CustomObject
 from svcdoctor.policy import Direction, Party, isolates
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing
-from svcdoctor.traffic import Caller, callers_of, party_behind, party_of, policies_in, policies_of, targets
+from svcdoctor.traffic import Caller, callers_of, party_behind, party_of, policies_in, policies_of, targets, unjudged
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -121,15 +120,7 @@ def _finding(case: Case, rule: AdminRule, who: str, number: int, *evidence: Evid
 
 
 def _not_judged(case: Case) -> Iterator[Finding]:
-    held = policies_of(case, PLUGIN_KINDS)
-    if not held:
-        return
-    parties = [party_behind(case, backend) for backend in case.backing]
-    found = [
-        f"{kind} {policy.metadata.name}"
-        for kind, policy in held
-        if any(selects_for(Direction.INGRESS, kind, policy, party) for party in parties)
-    ]
+    found = unjudged(case, Direction.INGRESS, lambda: [party_behind(case, backend) for backend in case.backing])
     if found:
         yield unknown(
             "netpol-admin-tier",

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, selects_for
+from svcdoctor.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, unknown
@@ -31,7 +31,7 @@ from svcdoctor.policy import NAMESPACE_NAME, Direction, Lack, holds, is_empty, r
 from svcdoctor.policyrule import isolating_evidence, opening, peer_text, port_text, rule_evidence
 from svcdoctor.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing
-from svcdoctor.traffic import Refusal, egress_fault, egress_policies, enforcement, party_of, policies_of, refusals
+from svcdoctor.traffic import Refusal, egress_fault, egress_policies, enforcement, party_of, refusals, unjudged
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -61,27 +61,18 @@ def run(case: ClientCase) -> Iterator[Finding]:
             kept.setdefault(_code(refusal), []).append(refusal)
     for code, own in kept.items():
         yield _kept_in(case, code, own)
-    unjudged = _not_judged(case) if case.named else []
-    if unjudged:
+    beyond = []
+    if case.named and not case.is_idle:
+        beyond = unjudged(case, Direction.EGRESS, lambda: [party_of(case, case.template)])
+    if beyond:
         yield unknown(
             "netpol-egress-deny",
             case.subject,
-            f"{listing(unjudged)} selects its Pods; where it lets them out to is not judged here",
-            Evidence("selects", f"Pods of {case.subject}", listing(unjudged)),
+            f"{listing(beyond)} selects its Pods; where it lets them out to is not judged here",
+            Evidence("selects", f"Pods of {case.subject}", listing(beyond)),
         )
     elif not found and case.named and egress_policies(case):
         yield passed(case.subject, "its egress policies let it out to the Services that it names")
-
-
-def _not_judged(case: ClientCase) -> list[str]:
-    """The policies of Cilium and Calico that may hold back what it sends."""
-    held = [] if case.is_idle else policies_of(case, PLUGIN_KINDS)
-    own = party_of(case, case.template) if held else None
-    return [
-        f"{kind} {policy.metadata.name}"
-        for kind, policy in held
-        if own and selects_for(Direction.EGRESS, kind, policy, own)
-    ]
 
 
 def _code(refusal: Refusal) -> str:

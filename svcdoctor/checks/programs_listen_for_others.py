@@ -75,9 +75,7 @@ def _is_reached(case: Case, port: ServicePort, number: int, backend: Backend) ->
 def _judge(
     case: Case, port: ServicePort, backend: Backend, sockets: Sockets, listeners: list[Listener]
 ) -> Finding | None:
-    shown = Evidence(
-        "listens on", listing([item.text for item in listeners]), f"/proc/net of pod/{sockets.pod}, seen inside it"
-    )
+    shown = Evidence("listens on", listing([item.text for item in listeners]), sockets.source)
     look = Remedy("see it inside the Pod", sockets.command, changes_cluster=False)
     pods = tuple(pod.metadata.name for pod in backend.pods)
     if all(item.is_loopback for item in listeners):

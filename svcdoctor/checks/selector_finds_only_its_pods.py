@@ -176,11 +176,7 @@ def _too_broad(case: Case, backends: list[Backend]) -> Finding | None:
 
 def _heard(case: Case, port: ServicePort) -> dict[str, bool]:
     """Whether each workload listens where the port leads to, as far as that is known for sure."""
-    return {
-        f"{backend.owner.kind.lower()}/{backend.owner.name}": heard
-        for backend in case.backing
-        if (heard := case.hears(backend, port)) is not None
-    }
+    return {str(backend.owner): heard for backend in case.backing if (heard := case.hears(backend, port)) is not None}
 
 
 def _program(spec: PodSpec) -> str:
@@ -207,7 +203,7 @@ def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: lis
         evidence += [
             Evidence("listens on", sockets.shown(port.protocol), sockets.source)
             for backend in case.backing
-            if f"{backend.owner.kind.lower()}/{backend.owner.name}" in refs and (sockets := case.sockets(backend))
+            if str(backend.owner) in refs and (sockets := case.sockets(backend))
         ]
     else:
         undeclared = f"{others} listens on {target} without declaring it"
