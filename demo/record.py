@@ -14,10 +14,10 @@ from pathlib import Path
 
 import msgspec
 
-from svcdoctor.collect import Collected, collect
+from svcdoctor.cluster.collect import Collected, collect
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
 from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis, Status
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.report import text
 
 HERE = Path(__file__).parent

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from svcdoctor.catalogue import pages
-from svcdoctor.collect import Options, collect
+from svcdoctor.cluster.collect import Options, collect
+from svcdoctor.cluster.kube import Cluster, ConnectOptions, KubeError
 from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis, Finding, Status
-from svcdoctor.kube import Cluster, ConnectOptions, KubeError
 from svcdoctor.labels import parse
 from svcdoctor.objects import RESOURCES
 from svcdoctor.world import EVERYWHERE

@@ -62,13 +62,13 @@ def traceback_text(error: Exception) -> str:
 
 
 def without_secrets(text: str) -> str:
-    from svcdoctor.capture import blanked
+    from svcdoctor.recordings.capture import blanked
 
     return blanked(text)
 
 
 def captured(record: Callable[[], bytes]) -> bytes:
-    from svcdoctor import capture
+    from svcdoctor.recordings import capture
 
     return capture.without_secrets(record())
 

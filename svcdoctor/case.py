@@ -17,15 +17,18 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from svcdoctor.cachedproperty import cached_property
-from svcdoctor.callers import Reference, hosts_of, references
-from svcdoctor.corefault import ROLE, asks_itself, complaints, crashing, lacks
-from svcdoctor.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
+from svcdoctor.clients.callers import Reference, hosts_of, references
+from svcdoctor.clients.hosts import Host
+from svcdoctor.clients.mentions import words_in, words_of
+from svcdoctor.clients.peers import Peer, is_awaited, peers_of
+from svcdoctor.clients.serviceenv import EnvironmentFault, fault_of, has_unready_container
+from svcdoctor.clients.settings import Setting, configs_of, settings_of
+from svcdoctor.endpoints.nearmiss import NearMiss, nearest
+from svcdoctor.endpoints.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.finding import Finding, Stage, Status, Step, Subject
-from svcdoctor.history import Change, last_change
-from svcdoctor.hosts import Host
-from svcdoctor.lookup import Lookups
-from svcdoctor.mentions import words_in, words_of
-from svcdoctor.nearmiss import NearMiss, nearest
+from svcdoctor.names.corefault import ROLE, asks_itself, complaints, crashing, lacks
+from svcdoctor.names.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
+from svcdoctor.names.lookup import Lookups
 from svcdoctor.objects import (
     RESOURCE_OF_KIND,
     ClusterRole,
@@ -44,14 +47,11 @@ from svcdoctor.objects import (
     ServicePort,
     Workload,
 )
-from svcdoctor.peers import Peer, is_awaited, peers_of
-from svcdoctor.podports import dials_from_outside, intercepts
-from svcdoctor.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
-from svcdoctor.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
-from svcdoctor.serviceenv import EnvironmentFault, fault_of, has_unready_container
-from svcdoctor.settings import Setting, configs_of, settings_of
-from svcdoctor.sockets import SEEN_PROTOCOLS, Sockets, started_last
-from svcdoctor.template import (
+from svcdoctor.pods.history import Change, last_change
+from svcdoctor.pods.podports import dials_from_outside, intercepts
+from svcdoctor.pods.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
+from svcdoctor.pods.sockets import SEEN_PROTOCOLS, Sockets, started_last
+from svcdoctor.pods.template import (
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
     Template,

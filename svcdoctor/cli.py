@@ -123,7 +123,7 @@ def main() -> NoReturn:
 
 def _explain_failure(error: Exception) -> NoReturn:
     """An error of the cluster or its configuration in one sentence; anything else is a bug and keeps its traceback."""
-    kubeconfig = sys.modules.get("svcdoctor.kubeconfig")
+    kubeconfig = sys.modules.get("svcdoctor.cluster.kubeconfig")
     if kubeconfig is None or not isinstance(error, kubeconfig.KubeError):
         raise error
     click.echo(f"svcdoctor: {error.message}", err=True)

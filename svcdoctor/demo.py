@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from svcdoctor.recording import Recorded, unpacked
+from svcdoctor.recordings.recording import Recorded, unpacked
 from svcdoctor.world import World
 
 

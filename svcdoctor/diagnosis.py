@@ -50,13 +50,13 @@ from svcdoctor.finding import (
     unknown,
     worst,
 )
-from svcdoctor.given import NOT_GIVEN, in_manifests
 from svcdoctor.labels import Requirement
+from svcdoctor.manifests.given import NOT_GIVEN, in_manifests
 from svcdoctor.objects import RESOURCES, Service
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.remedies.trial import tried
 from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, without_unproven_symptoms
-from svcdoctor.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import listing, parse_time, printable, typable
-from svcdoctor.trial import tried
 from svcdoctor.walk import endpoint_rows, headline, step_result, steps_shown
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 

@@ -19,10 +19,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 
 from svcdoctor import __version__
 from svcdoctor.changes import WELL, Change, Name, changes
+from svcdoctor.cluster.reflector import ABSENT, BROKEN, DENIED, LISTING, WATCHING, StreamState
 from svcdoctor.finding import Diagnosis, Finding, ServiceDiagnosis, Status
 from svcdoctor.live import Update
 from svcdoctor.objects import RESOURCES
-from svcdoctor.reflector import ABSENT, BROKEN, DENIED, LISTING, WATCHING, StreamState
 from svcdoctor.text import listing, parse_time
 
 SILENCE = 120.0

@@ -16,14 +16,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
-from svcdoctor.collect import AT_ONCE
-from svcdoctor.diagnosis import CORE, Scope, diagnose_recorded, keeping, kinds_read
-from svcdoctor.doctor import Doctor, Name
-from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
-from svcdoctor.kube import Cluster, Event, Skipped
-from svcdoctor.objects import RESOURCES
-from svcdoctor.recording import recorded
-from svcdoctor.reflector import (
+from svcdoctor.cluster.collect import AT_ONCE
+from svcdoctor.cluster.kube import Cluster, Event, Skipped
+from svcdoctor.cluster.reflector import (
     BROKEN,
     WATCHING,
     Changed,
@@ -36,8 +31,13 @@ from svcdoctor.reflector import (
     Replaced,
     StreamState,
 )
-from svcdoctor.schedule import Answered, Rhythm, Schedule
-from svcdoctor.sockets import Sockets
+from svcdoctor.cluster.schedule import Answered, Rhythm, Schedule
+from svcdoctor.diagnosis import CORE, Scope, diagnose_recorded, keeping, kinds_read
+from svcdoctor.doctor import Doctor, Name
+from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
+from svcdoctor.objects import RESOURCES
+from svcdoctor.pods.sockets import Sockets
+from svcdoctor.recordings.recording import recorded
 from svcdoctor.text import printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 

@@ -10,7 +10,7 @@ from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, View
 from svcdoctor.check import Check, Code
 from svcdoctor.checks import ALL
 from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step, Unreadable
-from svcdoctor.given import silenced
+from svcdoctor.manifests.given import silenced
 from svcdoctor.objects import RESOURCES
 from svcdoctor.text import duration
 

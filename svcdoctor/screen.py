@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcdoctor.app import Dashboard
-from svcdoctor.kubeconfig import Access, ConnectOptions, choose, context_names
+from svcdoctor.cluster.kubeconfig import Access, ConnectOptions, choose, context_names
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
 
 if TYPE_CHECKING:
-    from svcdoctor.recording import Recorded
+    from svcdoctor.recordings.recording import Recorded
 
 SWITCH_SECONDS = 0.0005
 COLLECTED = 50_000, 20, 100
@@ -48,7 +48,7 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     """
     access = choose(options)
     if access is None:
-        from svcdoctor.kube import Cluster
+        from svcdoctor.cluster.kube import Cluster
 
         Cluster.connect(options)  # in a Pod; anywhere else this says that there is no kubeconfig
     elif access.source:
@@ -57,7 +57,7 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     first: list[Access | None] = [access]
 
     def open_source(request: SourceRequest, post: Post) -> Source:
-        from svcdoctor.kube import Cluster
+        from svcdoctor.cluster.kube import Cluster
         from svcdoctor.session import Session
 
         known = first.pop() if first else None
@@ -70,7 +70,7 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
         return Session.open(cluster, request, probe=probe, post=calm, failed=dashboard.source_failed)
 
     def login(context: str) -> str:
-        from svcdoctor.kube import KubeError
+        from svcdoctor.cluster.kube import KubeError
 
         try:
             again = choose(replace(options, context=context or options.context))

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 import yaml
 
+from svcdoctor.cluster.kube import Cluster
 from svcdoctor.diagnosis import Scope
-from svcdoctor.kube import Cluster
+from svcdoctor.endpoints.reconcile import SERVICE_NAME
 from svcdoctor.live import Live, Replayed, Update
 from svcdoctor.objects import RESOURCES, ContainerStatus, EndpointSlice, Pod, Resource
-from svcdoctor.reconcile import SERVICE_NAME
 from svcdoctor.text import printable
 from svcdoctor.widgets.source import SourceRequest
 from svcdoctor.world import EVERYWHERE

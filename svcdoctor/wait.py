@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from svcdoctor.cluster.kube import Cluster
+from svcdoctor.cluster.reflector import BROKEN, LISTING
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Gap
-from svcdoctor.kube import Cluster
 from svcdoctor.live import Live, Timing, Update
-from svcdoctor.lookup import Lookups, Vantage
+from svcdoctor.names.lookup import Lookups, Vantage
 from svcdoctor.objects import RESOURCES
-from svcdoctor.reflector import BROKEN, LISTING
 from svcdoctor.standing import Standing, all_pass
 from svcdoctor.world import World
 

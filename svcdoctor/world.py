@@ -19,13 +19,13 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.connection import Connections
+from svcdoctor.clients.connection import Connections
 from svcdoctor.finding import Gap, Unreadable
-from svcdoctor.lookup import Lookups
+from svcdoctor.names.lookup import Lookups
 from svcdoctor.objects import RESOURCES, Pod
+from svcdoctor.pods.sockets import Sockets, started_last
 from svcdoctor.reads import Question, Reads
 from svcdoctor.sharing import share
-from svcdoctor.sockets import Sockets, started_last
 from svcdoctor.text import is_word, parse_time, printable
 
 EVERYWHERE = ""  # the scope of a read over all namespaces, and of kinds that have none

@@ -16,7 +16,7 @@ import msgspec
 import yaml
 
 from svcdoctor.objects import CustomObject, Metadata, NetworkPolicy, PodSpec
-from svcdoctor.policy import Party
+from svcdoctor.policies.policy import Party
 
 DIRECTORY = Path(__file__).parent / "policies"
 NAMESPACES = ("x", "y", "z")

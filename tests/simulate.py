@@ -18,14 +18,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.connection import Connection, Connections
-from svcdoctor.connectlook import targets_in
+from svcdoctor.clients.connection import Connection, Connections
+from svcdoctor.cluster.connectlook import targets_in
+from svcdoctor.cluster.socketlook import unseen
+from svcdoctor.endpoints.reconcile import desired_slices, is_ready
 from svcdoctor.finding import Gap
-from svcdoctor.lookup import Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES
-from svcdoctor.reconcile import desired_slices, is_ready
-from svcdoctor.socketlook import unseen
-from svcdoctor.sockets import Listener, Sockets, started_last
+from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, World
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from svcdoctor.recording import unpacked
+from svcdoctor.recordings.recording import unpacked
 
 TESTS = Path(__file__).parent
 PATIENCE = 60.0

@@ -23,6 +23,10 @@ from svcdoctor.diagnosis import Scope, diagnose
 HERE = Path(__file__).parent
 PACKAGE = Path(svcdoctor.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
+PACKAGES = [path.parent for path in FILES if path.name == "__init__.py" and path.parent != PACKAGE]
+# Packages that share a row; each module of the others has one of its own, under its name alone.
+WHOLE = {"checks", "commands", "report", "widgets"}
+SHELVES = {path.name for path in PACKAGES} - WHOLE
 
 # What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
 # `report` and `widgets`, whose modules may import their neighbours.
@@ -34,6 +38,7 @@ QUESTIONS = (
     "callers nodeagents loadbalancer"
 )
 MAY_IMPORT = {
+    **dict.fromkeys(SHELVES, ""),
     "text": "",
     "labels": "",
     "reads": "",
@@ -71,10 +76,10 @@ MAY_IMPORT = {
     "difference": "finding firstfix kubectl objects text world",
     "dryrun": "collect finding firstfix kube kubectl world",
     "given": "finding",
-    "manifests": "finding objects text",
-    "lines": "finding manifests",
+    "files": "finding objects text",
+    "lines": "finding files",
     "planned": f"{PURE} world given rollout",
-    "rehearsal": f"{PURE} world case diagnosis given kubectl lines manifests planned rollout trial",
+    "rehearsal": f"{PURE} world case diagnosis given kubectl lines files planned rollout trial",
     "podlook": PURE,
     "serviceenv": PURE,
     "exposure": PURE,
@@ -158,7 +163,7 @@ THIRD_PARTY = {
     "rich": {"app", "widgets"},
     "zstandard": {"recording"},
     "click": {"cli", "commands"},
-    "yaml": {"difference", "kubeconfig", "manifests", "rbac", "report", "session"},
+    "yaml": {"difference", "kubeconfig", "files", "rbac", "report", "session"},
     "msgspec": {
         *PURE.split(),
         *QUESTIONS.split(),
@@ -182,7 +187,7 @@ THIRD_PARTY = {
         "trial",
         "rollout",
         "given",
-        "manifests",
+        "files",
         "lines",
         "planned",
         "rehearsal",
@@ -251,8 +256,8 @@ WORLDLY |= {"tempfile", "urllib", "http", "asyncio", "uuid", "locale", "platform
 
 def group(path: Path) -> str:
     """The row of the table that a file belongs to."""
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+    first, *rest = path.relative_to(PACKAGE).with_suffix("").parts
+    return rest[0] if first in SHELVES and rest != ["__init__"] else first
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -263,15 +268,15 @@ def imports(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = "svcdoctor" if node.level else ""
             module = ".".join(word for word in (base, node.module or "") if word)
-            if module in ("svcdoctor", "svcdoctor.commands", "svcdoctor.report", "svcdoctor.widgets"):
+            if module in ("svcdoctor", *(f"svcdoctor.{path.name}" for path in PACKAGES)):
                 yield from (f"{module}.{alias.name}" for alias in node.names)
             else:
                 yield module
 
 
 def own(name: str) -> str:
-    word = name.split(".")[1] if "." in name else "__init__"
-    return "__init__" if word == "__version__" else word
+    word, *rest = name.split(".")[1:] or ["__init__"]
+    return "__init__" if word == "__version__" else rest[0] if word in SHELVES and rest else word
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +314,7 @@ def test_few_can_change_a_cluster(path: Path, trees: dict[Path, ast.Module]) -> 
 
 
 def test_nothing_is_created_but_by_commands_that_ask_first(trees: dict[Path, ast.Module]) -> None:
-    assert {shown(path) for path, tree in trees.items() if "svcdoctor.additions" in imports(tree)} == ASK_FIRST
+    assert {shown(path) for path, tree in trees.items() if "svcdoctor.cluster.additions" in imports(tree)} == ASK_FIRST
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if group(path) in THINKING], ids=shown)

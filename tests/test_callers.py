@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from svcdoctor.callers import Reference, references
-from svcdoctor.configfile import without_the_rest
+from svcdoctor.clients.callers import Reference, references
+from svcdoctor.clients.configfile import without_the_rest
 from svcdoctor.objects import PodSpec
-from svcdoctor.template import Template
+from svcdoctor.pods.template import Template
 
 NAMESPACES = {"shop", "pay", "kafka", "dev"}
 

@@ -9,8 +9,8 @@ import pytest
 
 from simulate import simulate
 from suites import load_suites
-from svcdoctor.capture import blanked, without_secrets
 from svcdoctor.diagnosis import Scope, diagnose
+from svcdoctor.recordings.capture import blanked, without_secrets
 from svcdoctor.world import World
 
 # Two of each: all of them have been seen to give the same report.

@@ -13,12 +13,12 @@ import pytest
 from fake_apiserver import Exchange, failure, reply
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
-from svcdoctor.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel, server_questions
+from svcdoctor.cluster.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel, server_questions
+from svcdoctor.cluster.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.diagnosis import CORE, Scope, kinds_read
-from svcdoctor.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.labels import parse
 from svcdoctor.objects import RESOURCES, Pod
-from svcdoctor.sockets import Listener, Sockets, started_last
+from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, NotRead
 from test_cli import BROKEN, HEALTHY, app
 
@@ -362,8 +362,8 @@ def test_a_pod_is_said_not_to_listen_only_after_a_second_look(
         listeners = tuple(Listener("TCP", "0.0.0.0", port) for port in ports)
         return Sockets(pod.metadata.namespace, pod.metadata.name, "web", listeners, started=started_last(pod))
 
-    monkeypatch.setattr("svcdoctor.collect.look_at_sockets", look)
-    monkeypatch.setattr("svcdoctor.collect.CONFIRM_SECONDS", 0.0)
+    monkeypatch.setattr("svcdoctor.cluster.collect.look_at_sockets", look)
+    monkeypatch.setattr("svcdoctor.cluster.collect.CONFIRM_SECONDS", 0.0)
     with SimulatedApiServer(simulate(UNPROVEN)) as server:
         collected = collect(connect(server), Scope("shop"), Options())
     assert collected.diagnosis.services[0].cause == cause

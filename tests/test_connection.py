@@ -12,12 +12,12 @@ import pytest
 
 from simulate import simulate
 from svcdoctor.case import Case
-from svcdoctor.clientpod import client_named, client_pod, no_such_client
-from svcdoctor.connection import outcome_of
-from svcdoctor.connectlook import CONNECT, MOST_ENDPOINTS, MOST_TARGETS, connect, read, targets_in
+from svcdoctor.clients.clientpod import client_named, client_pod, no_such_client
+from svcdoctor.clients.connection import outcome_of
+from svcdoctor.cluster.connectlook import CONNECT, MOST_ENDPOINTS, MOST_TARGETS, connect, read, targets_in
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
 from svcdoctor.objects import Pod
-from svcdoctor.redact import Redactor
+from svcdoctor.recordings.redact import Redactor
 from svcdoctor.world import World
 from test_probe import ExecResult, Refused
 from test_sockets import NO_CAT, POD, Containers

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from simulate import COREFILE
-from svcdoctor import corefile
-from svcdoctor.corefault import asks_itself, complaints
-from svcdoctor.corefile import Capture, Target, ignores_empty_services, parse, selects
+from svcdoctor.names import corefile
+from svcdoctor.names.corefault import asks_itself, complaints
+from svcdoctor.names.corefile import Capture, Target, ignores_empty_services, parse, selects
 
 CART = Target("cart.shop.svc.cluster.local", "shop", {"app": "cart"}, {"team": "shop"})
 SHOP_ZONE = "shop.svc.cluster.local"

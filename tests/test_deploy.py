@@ -15,12 +15,12 @@ import yaml
 from click.testing import CliRunner
 
 from svcdoctor.cli import cli
+from svcdoctor.cluster.reflector import StreamState
 from svcdoctor.demo import recorded_world
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.exporter import Exporter
 from svcdoctor.live import Update
 from svcdoctor.rbac import rights
-from svcdoctor.reflector import StreamState
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from simulate import simulate
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Status, Unreadable
-from svcdoctor.lookup import Lookup
+from svcdoctor.names.lookup import Lookup
 
 NOBODY_MATCHES = """
 kind: Deployment

@@ -22,14 +22,14 @@ from prometheus_client.parser import text_string_to_metric_families
 from fake_apiserver import failure, reply
 from simulate import simulate
 from svcdoctor.changes import Change, Verdict, changes, event
+from svcdoctor.cluster.eventwriter import Outbox
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
+from svcdoctor.cluster.reflector import StreamState
 from svcdoctor.diagnosis import Scope, diagnose
-from svcdoctor.eventwriter import Outbox
 from svcdoctor.exporter import Exporter
 from svcdoctor.finding import Status
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.labels import parse
 from svcdoctor.live import Live, Update
-from svcdoctor.reflector import StreamState
 from svcdoctor.scrape import Server, routes
 from svcdoctor.world import World
 from test_cli import Doctor

@@ -14,14 +14,14 @@ import pytest
 from fake_apiserver import failure, reply
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
-from svcdoctor.collect import Options, collect
+from svcdoctor.cluster.collect import Options, collect
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
 from svcdoctor.diagnosis import Scope, diagnose
-from svcdoctor.difference import differences, object_difference
-from svcdoctor.dryrun import tried_on_server
 from svcdoctor.finding import Remedy, Role
-from svcdoctor.kube import Cluster, ConnectOptions
-from svcdoctor.kubectl import patches
 from svcdoctor.objects import RESOURCES
+from svcdoctor.remedies.difference import differences, object_difference
+from svcdoctor.remedies.dryrun import tried_on_server
+from svcdoctor.remedies.kubectl import patches
 from svcdoctor.report import text
 from test_cli import HEALTHY, Doctor, app
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from svcdoctor.history import differences, last_change, unready_since
 from svcdoctor.objects import Pod, PodTemplateSpec, Workload
+from svcdoctor.pods.history import differences, last_change, unready_since
 
 
 def template(**container: Any) -> dict[str, Any]:

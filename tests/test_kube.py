@@ -20,8 +20,9 @@ import pytest
 import yaml
 
 from fake_apiserver import CERTIFICATE, KEY, Exchange, FakeApiServer, failure, reply
-from svcdoctor import __version__, kube, kubeconfig
-from svcdoctor.kube import (
+from svcdoctor import __version__
+from svcdoctor.cluster import kube, kubeconfig
+from svcdoctor.cluster.kube import (
     Cluster,
     ConfigError,
     ConnectOptions,

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from simulate import simulate
-from svcdoctor.collect import Question
+from svcdoctor.cluster.collect import Question
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
+from svcdoctor.cluster.reflector import Pace
+from svcdoctor.cluster.schedule import Rhythm
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.live import Live, Replayed, Timing, Update
-from svcdoctor.lookup import Lookup, Lookups, Vantage
+from svcdoctor.names.lookup import Lookup, Lookups, Vantage
 from svcdoctor.objects import Pod
-from svcdoctor.reflector import Pace
-from svcdoctor.schedule import Rhythm
-from svcdoctor.sockets import Listener, Sockets, started_last
+from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import World
 from watched_apiserver import WatchedApiServer
 
@@ -289,7 +289,7 @@ def test_a_coredns_pod_that_gives_no_answer_is_found(
     def faults() -> list[str | None]:
         return [finding.code for finding in screen.last.diagnosis.cluster.findings if finding.is_fault]
 
-    monkeypatch.setattr("svcdoctor.schedule.ask", ask)
+    monkeypatch.setattr("svcdoctor.cluster.schedule.ask", ask)
     live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(lookups=0.05, unanswered=0.05)))
     screen.until(lambda: bool(screen.updates) and faults() == ["dns-coredns-throttled"])
     is_bad[0] = False
@@ -305,7 +305,7 @@ def test_pods_are_looked_into_again_until_they_listen(
         listener = Listener("TCP", "0.0.0.0", ports[0])
         return Sockets(pod.metadata.namespace, pod.metadata.name, "web", (listener,), started=started_last(pod))
 
-    monkeypatch.setattr("svcdoctor.schedule.look_at_sockets", look)
+    monkeypatch.setattr("svcdoctor.cluster.schedule.look_at_sockets", look)
     live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(sockets=0.05, a_look=0.0)))
     screen.until(lambda: cause(screen, "cart") == "port-target-unlistened")
     ports[0] = 8080

@@ -22,9 +22,9 @@ from suites import OFFLINE_NAMESPACE, SuiteCase, load_suites
 from svcdoctor.cli import cli
 from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Diagnosis, Role, Status
-from svcdoctor.manifests import field_of, read
+from svcdoctor.manifests.files import field_of, read
+from svcdoctor.manifests.rehearsal import alone
 from svcdoctor.objects import RESOURCE_OF_KIND
-from svcdoctor.rehearsal import alone
 
 HERE = Path(__file__).parent
 GOLDEN = sorted((HERE / "manifests").glob("*.yaml"))

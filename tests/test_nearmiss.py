@@ -6,9 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from svcdoctor.nearmiss import NearMiss, differences_of, is_called, kind_of, misspelt, names_relate, nearest, slip
+from svcdoctor.endpoints.nearmiss import (
+    NearMiss,
+    differences_of,
+    is_called,
+    kind_of,
+    misspelt,
+    names_relate,
+    nearest,
+    slip,
+)
 from svcdoctor.objects import Container, ContainerPort, Metadata, PodSpec, ServicePort, Workload
-from svcdoctor.template import Template, matches
+from svcdoctor.pods.template import Template, matches
 
 PORT = ServicePort(port=80, target_port=8080)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from svcdoctor.patch import PatchError, json_patch, merge_patch, strategic_patch
+from svcdoctor.remedies.patch import PatchError, json_patch, merge_patch, strategic_patch
 
 SERVICE = {"spec": {"selector": {"app": "cart", "version": "v2"}, "ports": [{"port": 80, "targetPort": 8080}]}}
 

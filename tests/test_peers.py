@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from svcdoctor.clients.peers import peers_of
 from svcdoctor.objects import Container, EnvVar, ExecAction, Metadata, PodSpec, Probe, Workload
-from svcdoctor.peers import peers_of
-from svcdoctor.template import Template
+from svcdoctor.pods.template import Template
 
 
 def template(**fields: object) -> Template:

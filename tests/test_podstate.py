@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from svcdoctor.finding import Status
 from svcdoctor.objects import Event, Node, OwnerReference, Pod
-from svcdoctor.podstate import PodState, is_untroubled, judge
+from svcdoctor.pods.podstate import PodState, is_untroubled, judge
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 READY = [{"type": "Ready", "status": "True"}]

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from svcdoctor.objects import LabelSelector, NetworkPolicy, PodSpec
-from svcdoctor.policy import Lack, Party, judge, selects
+from svcdoctor.policies.policy import Lack, Party, judge, selects
 
 # Namespaces x, y and z carry ns=<name>; Pods a, b and c in each carry pod=<name>. Each serves 80 (TCP, UDP, SCTP,
 # named serve-80-tcp and so on) and 81.

@@ -19,10 +19,10 @@ from reachability import (
     party,
     policies,
 )
-from svcdoctor.adminpolicy import deciding, in_order, selects_for
-from svcdoctor.calicoselector import holds_selector
 from svcdoctor.objects import CustomObject, Metadata
-from svcdoctor.policy import Direction, judge
+from svcdoctor.policies.adminpolicy import deciding, in_order, selects_for
+from svcdoctor.policies.calicoselector import holds_selector
+from svcdoctor.policies.policy import Direction, judge
 
 REAL = {name: name for name in NAMESPACES}
 

@@ -21,10 +21,8 @@ import dns.rrset
 import msgspec
 import pytest
 
-from svcdoctor.kube import KubeError
-from svcdoctor.lookup import Attempt, Lookup, Lookups, ResolvConf, Vantage
-from svcdoctor.objects import Pod
-from svcdoctor.probe import (
+from svcdoctor.cluster.kube import KubeError
+from svcdoctor.cluster.probe import (
     LOOK_UP,
     ask_server,
     look_up,
@@ -33,6 +31,8 @@ from svcdoctor.probe import (
     parse_resolv_conf,
     resolv_conf_of,
 )
+from svcdoctor.names.lookup import Attempt, Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.objects import Pod
 
 RESOLV_CONF = "search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.96.0.10\noptions ndots:5\n"
 HOSTS = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n10.244.3.2\tclient\n"

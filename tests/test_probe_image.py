@@ -17,7 +17,7 @@ import yaml
 
 from fake_apiserver import failure
 from simulate import simulate
-from svcdoctor.probepod import Addition, announcement, ephemeral_container, probe_pod, started
+from svcdoctor.cluster.probepod import Addition, announcement, ephemeral_container, probe_pod, started
 from test_cli import HEALTHY, ROOT, Doctor, Terminal
 from writable_apiserver import WritableApiServer
 

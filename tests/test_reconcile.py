@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from svcdoctor.endpoints.reconcile import desired_slices, families, slices_of, target_port
 from svcdoctor.objects import Endpoint, Endpoints, Pod, Service
-from svcdoctor.reconcile import desired_slices, families, slices_of, target_port
 
 
 def service(**spec: Any) -> Service:

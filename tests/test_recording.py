@@ -20,13 +20,13 @@ import zstandard
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
 from suites import load_suites
-from svcdoctor.capture import without_secrets
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
 from svcdoctor.demo import recorded_demo
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.labels import parse
-from svcdoctor.moments import Watched
-from svcdoctor.recording import packed, recorded, unpacked
+from svcdoctor.recordings.capture import without_secrets
+from svcdoctor.recordings.moments import Watched
+from svcdoctor.recordings.recording import packed, recorded, unpacked
 from svcdoctor.report import json as report_json
 from svcdoctor.report import text as report_text
 from svcdoctor.world import World

@@ -13,12 +13,12 @@ import pytest
 
 from simulate import simulate
 from suites import SuiteCase, load_suites
-from svcdoctor.capture import without_secrets
 from svcdoctor.diagnosis import Scope, diagnose_recorded
 from svcdoctor.finding import Diagnosis, Status
-from svcdoctor.recording import recorded, unpacked
-from svcdoctor.redact import Redactor
-from svcdoctor.vocabulary import WORD, vocabulary
+from svcdoctor.recordings.capture import without_secrets
+from svcdoctor.recordings.recording import recorded, unpacked
+from svcdoctor.recordings.redact import Redactor
+from svcdoctor.recordings.vocabulary import WORD, vocabulary
 from svcdoctor.world import World
 from test_cli import BROKEN, app
 

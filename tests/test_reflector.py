@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from fake_apiserver import Answer, Exchange, FakeApiServer, failure, reply
-from svcdoctor.kube import Cluster, ConnectOptions, KubeError, ReadFailed
+from svcdoctor.cluster.kube import Cluster, ConnectOptions, KubeError, ReadFailed
+from svcdoctor.cluster.reflector import Changed, LogEntry, Missed, Moved, News, Pace, Reflector, Replaced
 from svcdoctor.objects import RESOURCES
-from svcdoctor.reflector import Changed, LogEntry, Missed, Moved, News, Pace, Reflector, Replaced
 
 PODS = "/api/v1/pods"
 QUICK = Pace(first_pause=0.02, longest_pause=0.1, denied=0.05, absent=0.05, silence=0.2, short=0.05)

@@ -6,8 +6,8 @@ from typing import Any
 
 from msgspec import convert
 
+from svcdoctor.clients.serviceenv import MOST_BYTES, fault_of, prefix_of, services_read, size, variables
 from svcdoctor.objects import Pod, Service
-from svcdoctor.serviceenv import MOST_BYTES, fault_of, prefix_of, services_read, size, variables
 
 
 def service(name: str, ports: list[dict[str, Any]], address: str = "10.96.0.1") -> Service:

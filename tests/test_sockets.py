@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from simulate import simulate
+from svcdoctor.cluster.socketlook import look_at_sockets
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.objects import Pod
-from svcdoctor.socketlook import look_at_sockets
-from svcdoctor.sockets import Listener, listeners_in
+from svcdoctor.pods.sockets import Listener, listeners_in
 from svcdoctor.world import Want, World
 from test_probe import ExecResult, Refused
 

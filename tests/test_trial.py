@@ -12,9 +12,9 @@ from simulate import simulate
 from suites import SuiteCase, load_suites
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_service
 from svcdoctor.finding import Finding, Remedy, Role, ServiceDiagnosis
-from svcdoctor.kubectl import changes
 from svcdoctor.objects import Service
-from svcdoctor.trial import afterwards, with_its_steps
+from svcdoctor.remedies.kubectl import changes
+from svcdoctor.remedies.trial import afterwards, with_its_steps
 from svcdoctor.world import World
 
 CASES = [case for suite in load_suites(Path(__file__).parent / "checks") for case in suite.cases]

@@ -16,10 +16,10 @@ from click.testing import CliRunner, Result
 
 from simulate import simulate
 from svcdoctor.cli import cli
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
 from svcdoctor.commands.wait import Story
 from svcdoctor.diagnosis import Scope
 from svcdoctor.finding import Status
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.labels import parse
 from svcdoctor.live import Update
 from svcdoctor.standing import Standing, standings

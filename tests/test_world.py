@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svcdoctor.finding import Gap, Unreadable
-from svcdoctor.lookup import Lookup, Lookups, Vantage
+from svcdoctor.names.lookup import Lookup, Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Metadata, Node, Pod, Service
 from svcdoctor.world import EVERYWHERE, NotRead, World
 

@@ -14,7 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import (
+from svcdoctor.case import Backend, Case
+from svcdoctor.check import Check, Code
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, unknown
+from svcdoctor.objects import CustomObject
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import (
     ADMIN_KINDS,
     PLUGIN_KINDS,
     AdminRule,
@@ -22,14 +27,18 @@ from svcdoctor.adminpolicy import (
     in_order,
     is_baseline,
 )
-from svcdoctor.case import Backend, Case
-from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, unknown
-from svcdoctor.objects import CustomObject
-from svcdoctor.policy import Direction, Party, isolates
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.policy import Direction, Party, isolates
+from svcdoctor.policies.traffic import (
+    Caller,
+    callers_of,
+    party_behind,
+    party_of,
+    policies_in,
+    policies_of,
+    targets,
+    unjudged,
+)
 from svcdoctor.text import listing
-from svcdoctor.traffic import Caller, callers_of, party_behind, party_of, policies_in, policies_of, targets, unjudged
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -28,9 +28,9 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped, warn
 from svcdoctor.objects import APIService, Condition, Pod
-from svcdoctor.reconcile import pod_addresses
 from svcdoctor.text import listing, plural, shorten
 from svcdoctor.world import EVERYWHERE
 

@@ -25,12 +25,12 @@ from shlex import quote
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
-from svcdoctor.containerstate import probe_words
+from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Container, PodSpec, Probe, ServicePort
-from svcdoctor.podports import PROXIES, declared_ports, probed_ports
-from svcdoctor.reconcile import is_ready, serving_containers
-from svcdoctor.template import TEMPLATE_KINDS, WORKLOAD_RESOURCES
+from svcdoctor.pods.containerstate import probe_words
+from svcdoctor.pods.podports import PROXIES, declared_ports, probed_ports
+from svcdoctor.pods.template import TEMPLATE_KINDS, WORKLOAD_RESOURCES
 from svcdoctor.text import listing, patch_command, plural, selector_text
 
 CHECK = Check(

@@ -24,12 +24,12 @@ import re
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.callers import Reference
 from svcdoctor.case import Case, ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.correction import Change, corrected
+from svcdoctor.clients.callers import Reference
+from svcdoctor.clients.correction import Change, corrected
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
-from svcdoctor.template import TEMPLATE_KINDS, Template, matches
+from svcdoctor.pods.template import TEMPLATE_KINDS, Template, matches
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(

@@ -30,10 +30,10 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from svcdoctor.callers import Reference
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.correction import pod_path, strategic_patch
+from svcdoctor.clients.callers import Reference
+from svcdoctor.clients.correction import pod_path, strategic_patch
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed
 from svcdoctor.text import listing, plural
 

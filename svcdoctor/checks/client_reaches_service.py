@@ -27,10 +27,10 @@ from collections.abc import Callable, Iterator
 
 from msgspec.structs import replace
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import LONGEST_START_SECONDS, Case, EndpointView
 from svcdoctor.check import Check, Code
-from svcdoctor.connection import REFUSED, Connection
+from svcdoctor.clients.connection import REFUSED, Connection
+from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, stated_client, ways
 from svcdoctor.finding import (
     Evidence,
     Finding,
@@ -44,12 +44,12 @@ from svcdoctor.finding import (
     unknown,
     warn,
 )
-from svcdoctor.policy import Direction, isolates, rules_of
-from svcdoctor.sockets import started_last
-from svcdoctor.statedclient import StatedClient, Way, proxy_of, stated_client, ways
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.sockets import started_last
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policy import Direction, isolates, rules_of
+from svcdoctor.policies.traffic import Denied, enforcement, keeping_out, party_of_pod, policies_in
 from svcdoctor.text import listing, plural
-from svcdoctor.traffic import Denied, enforcement, keeping_out, party_of_pod, policies_in
 
 CHECK = Check(
     step=Step.CONNECT,

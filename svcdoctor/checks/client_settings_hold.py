@@ -28,11 +28,11 @@ from typing import NamedTuple
 
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.correction import Change, corrected, pod_path
+from svcdoctor.clients.correction import Change, corrected, pod_path
+from svcdoctor.clients.hosts import Host, hosts_in
+from svcdoctor.clients.settings import Setting, Variable, containers_of, is_complete, variables_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail
-from svcdoctor.hosts import Host, hosts_in
 from svcdoctor.objects import Container
-from svcdoctor.settings import Setting, Variable, containers_of, is_complete, variables_of
 from svcdoctor.text import edit_distance, patch_command, shorten, words
 
 CHECK = Check(

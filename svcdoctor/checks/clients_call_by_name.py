@@ -34,14 +34,14 @@ from collections.abc import Iterator
 from functools import partial
 from shlex import quote
 
-from svcdoctor.callers import Reference
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.configfile import is_nginx
-from svcdoctor.correction import corrected, with_host
+from svcdoctor.clients.callers import Reference
+from svcdoctor.clients.configfile import is_nginx
+from svcdoctor.clients.correction import corrected, with_host
+from svcdoctor.clients.settings import Setting, Variable, containers_of, files_of, is_complete, variables_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import Container, Service
-from svcdoctor.settings import Setting, Variable, containers_of, files_of, is_complete, variables_of
 from svcdoctor.text import listing
 
 CHECK = Check(

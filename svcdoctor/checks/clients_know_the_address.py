@@ -27,9 +27,9 @@ from shlex import quote
 
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clients.serviceenv import prefix_of, services_read, variables
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Container, Pod, Service
-from svcdoctor.serviceenv import prefix_of, services_read, variables
 from svcdoctor.text import listing, parse_time
 
 CHECK = Check(

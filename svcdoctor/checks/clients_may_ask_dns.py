@@ -30,15 +30,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import NetworkPolicy
-from svcdoctor.policy import NAMESPACE_NAME, Direction, is_empty, rules_of
-from svcdoctor.policyrule import isolating_evidence, opening, rule_evidence
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policy import NAMESPACE_NAME, Direction, is_empty, rules_of
+from svcdoctor.policies.policyrule import isolating_evidence, opening, rule_evidence
+from svcdoctor.policies.traffic import DNSPath, dns_path, egress_policies, enforcement, party_of, policies_in
 from svcdoctor.text import listing
-from svcdoctor.traffic import DNSPath, dns_path, egress_policies, enforcement, party_of, policies_in
 
 CHECK = Check(
     step=Step.DNS,

@@ -23,15 +23,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, unknown
-from svcdoctor.policy import NAMESPACE_NAME, Direction, Lack, holds, is_empty, rules_of
-from svcdoctor.policyrule import isolating_evidence, opening, peer_text, port_text, rule_evidence
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS
+from svcdoctor.policies.policy import NAMESPACE_NAME, Direction, Lack, holds, is_empty, rules_of
+from svcdoctor.policies.policyrule import isolating_evidence, opening, peer_text, port_text, rule_evidence
+from svcdoctor.policies.traffic import Refusal, egress_fault, egress_policies, enforcement, party_of, refusals, unjudged
 from svcdoctor.text import listing
-from svcdoctor.traffic import Refusal, egress_fault, egress_policies, enforcement, party_of, refusals, unjudged
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -27,10 +27,10 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
 from svcdoctor.objects import EndpointHint, Node, Pod
-from svcdoctor.reconcile import is_ready
-from svcdoctor.template import TEMPLATE_KINDS, top_owner
+from svcdoctor.pods.template import TEMPLATE_KINDS, top_owner
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

@@ -34,10 +34,10 @@ from functools import partial
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase, ClusterDNS
 from svcdoctor.check import Check, Code
-from svcdoctor.corefault import ROLE, Complaint, complaints, crashing
-from svcdoctor.corefile import DEFAULT_FILE, Directive
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
-from svcdoctor.reconcile import is_ready
+from svcdoctor.names.corefault import ROLE, Complaint, complaints, crashing
+from svcdoctor.names.corefile import DEFAULT_FILE, Directive
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

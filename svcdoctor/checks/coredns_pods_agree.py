@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.answer import is_right
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, passed, skipped, unknown, warn
-from svcdoctor.lookup import Lookup, Lookups, service_name
+from svcdoctor.names.answer import is_right
+from svcdoctor.names.lookup import Lookup, Lookups, service_name
 from svcdoctor.text import listing, plural
 
 CHECK = Check(

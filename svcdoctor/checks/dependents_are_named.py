@@ -28,7 +28,7 @@ from svcdoctor.case import ENTRY_RESOURCES, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
 from svcdoctor.objects import CustomObject
-from svcdoctor.template import TEMPLATE_KINDS
+from svcdoctor.pods.template import TEMPLATE_KINDS
 from svcdoctor.text import listing, patch_command, selector_text
 
 CHECK = Check(

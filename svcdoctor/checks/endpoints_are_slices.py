@@ -23,8 +23,8 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import is_by_hand, is_mirrored, manifest
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
-from svcdoctor.manualslice import is_by_hand, is_mirrored, manifest
 from svcdoctor.objects import Endpoints, EndpointSlice
 from svcdoctor.text import plural, quoted_json
 

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import SETTLING_SECONDS, EntryBackend, EntryCase
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.ingressrule import paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, unknown
-from svcdoctor.ingressrule import paths_of
 from svcdoctor.objects import Ingress, Route, Service
 from svcdoctor.text import edit_distance, listing, patch_command
 

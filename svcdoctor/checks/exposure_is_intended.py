@@ -36,11 +36,11 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
-from svcdoctor.exposure import STORE_IMAGES, STORE_PORTS, closed, image_name
+from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, closed, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, PodSpec, ServicePort
-from svcdoctor.reconcile import serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(

@@ -17,11 +17,11 @@ from svcdoctor.case import Case, ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import NetworkPolicy
-from svcdoctor.policy import Direction, directions_of, is_empty, rules_of
-from svcdoctor.policyrule import isolating_evidence, rule_evidence
-from svcdoctor.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.policies.policy import Direction, directions_of, is_empty, rules_of
+from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence
+from svcdoctor.policies.traffic import Caller, Enforcement, callers_of, egress_policies, enforcement, policies_in
 from svcdoctor.text import listing
-from svcdoctor.traffic import Caller, Enforcement, callers_of, egress_policies, enforcement, policies_in
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -33,9 +33,9 @@ from collections.abc import Iterator
 
 from svcdoctor.case import ENTRY_RESOURCES, Case, ClusterCase, EntryCase
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.gateway import dead_listeners, gateway_faults, place
+from svcdoctor.entry.gatewayroute import RouteEntry, as_warning, detached, parents_of
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, passed
-from svcdoctor.gateway import dead_listeners, gateway_faults, place
-from svcdoctor.gatewayroute import RouteEntry, as_warning, detached, parents_of
 from svcdoctor.objects import Gateway, Route
 from svcdoctor.text import listing
 

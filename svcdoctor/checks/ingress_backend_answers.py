@@ -41,12 +41,12 @@ from collections.abc import Iterator
 
 from svcdoctor.case import ENTRY_RESOURCES, Case, Entry, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.ingressclass import controller_of
+from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.ingressclass import controller_of
-from svcdoctor.ingressrule import IngressPath, paths_of
 from svcdoctor.objects import Container, Ingress, PodSpec, Probe, ServicePort
-from svcdoctor.reconcile import serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import edit_distance, listing, patch_command
 
 CHECK = Check(

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 from svcdoctor.case import ENTRY_RESOURCES, Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.ingressclass import controller_of, named_class
+from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
-from svcdoctor.ingressclass import controller_of, named_class
-from svcdoctor.ingressrule import IngressPath, paths_of
 from svcdoctor.objects import Ingress
 
 CHECK = Check(

@@ -35,8 +35,8 @@ from collections.abc import Iterator
 
 from svcdoctor.case import ENTRY_RESOURCES, Case, EntryCase, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.ingressclass import unserved
 from svcdoctor.finding import Evidence, Finding, Stage, Step, passed, skipped
-from svcdoctor.ingressclass import unserved
 from svcdoctor.objects import Ingress
 from svcdoctor.text import listing
 

@@ -34,9 +34,9 @@ from collections.abc import Iterator
 
 from svcdoctor.case import ENTRY_RESOURCES, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.ingressclass import controller_of
+from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
-from svcdoctor.ingressclass import controller_of
-from svcdoctor.ingressrule import IngressPath, paths_of
 from svcdoctor.objects import Ingress
 from svcdoctor.text import edit_distance, listing, patch_command
 

@@ -29,11 +29,11 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, warn
-from svcdoctor.nodeagents import Lack, lacking
 from svcdoctor.objects import Node, Pod, Workload
-from svcdoctor.reconcile import is_ready, pod_addresses
-from svcdoctor.template import top_owner
+from svcdoctor.pods.nodeagents import Lack, lacking
+from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

@@ -27,8 +27,8 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
-from svcdoctor.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.objects import Event, Pod
 from svcdoctor.text import duration, listing, shorten
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
-from svcdoctor.exposure import closed, is_private
+from svcdoctor.entry.exposure import closed, is_private
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.text import listing, patch_command
 

@@ -35,10 +35,10 @@ from shlex import quote
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
+from svcdoctor.entry.loadbalancer import annotations_of, cloud_of, foreign, misspelt, misvalued, name_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
-from svcdoctor.loadbalancer import annotations_of, cloud_of, foreign, misspelt, misvalued, name_of
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import is_ready
 from svcdoctor.text import listing, patch_command, shorten
 
 CHECK = Check(

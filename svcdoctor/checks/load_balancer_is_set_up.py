@@ -42,8 +42,7 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.loadbalancer import (
+from svcdoctor.entry.loadbalancer import (
     SHARING_KEYS,
     Complaint,
     complaint,
@@ -51,6 +50,7 @@ from svcdoctor.loadbalancer import (
     sharing_key,
     wanted_addresses,
 )
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Service
 from svcdoctor.text import listing, shorten
 

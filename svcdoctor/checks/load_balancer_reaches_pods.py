@@ -52,10 +52,10 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.loadbalancer import TO_NODE_PORTS, WITHOUT_NODE_PORTS, annotations_of, cloud_of, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.loadbalancer import TO_NODE_PORTS, WITHOUT_NODE_PORTS, annotations_of, cloud_of, words_of
 from svcdoctor.objects import Node
-from svcdoctor.template import top_owner
+from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

@@ -23,10 +23,10 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import is_by_hand, is_mirrored, writer
+from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.manualslice import is_by_hand, is_mirrored, writer
 from svcdoctor.objects import Node, Pod
-from svcdoctor.reconcile import pod_addresses
 from svcdoctor.text import listing, parse_time, patch_command, plural
 
 CHECK = Check(

@@ -31,11 +31,11 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import claims_the_controller, is_mirrored, manifest, named_service, writer
+from svcdoctor.endpoints.nearmiss import is_called, misspelt
+from svcdoctor.endpoints.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
-from svcdoctor.manualslice import claims_the_controller, is_mirrored, manifest, named_service, writer
-from svcdoctor.nearmiss import is_called, misspelt
 from svcdoctor.objects import EndpointSlice
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME
 from svcdoctor.text import listing, quoted_json
 
 CHECK = Check(

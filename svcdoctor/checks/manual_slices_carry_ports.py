@@ -17,10 +17,10 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import is_by_hand, is_mirrored
+from svcdoctor.endpoints.reconcile import MANAGED_BY
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped
-from svcdoctor.manualslice import is_by_hand, is_mirrored
 from svcdoctor.objects import EndpointPort, EndpointSlice, ServicePort
-from svcdoctor.reconcile import MANAGED_BY
 from svcdoctor.text import listing, patch_command, plural
 
 MIRRORING = "endpointslicemirroring-controller.k8s.io"

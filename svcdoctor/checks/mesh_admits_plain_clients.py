@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail
-from svcdoctor.mesh import (
+from svcdoctor.objects import CustomObject
+from svcdoctor.pods.template import TEMPLATE_KINDS
+from svcdoctor.policies.mesh import (
     AMBIENT,
     ISTIO,
     MEMBERS_OF_ISTIO,
@@ -31,8 +33,6 @@ from svcdoctor.mesh import (
     ref,
     servers_of,
 )
-from svcdoctor.objects import CustomObject
-from svcdoctor.template import TEMPLATE_KINDS
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail
-from svcdoctor.mesh import (
+from svcdoctor.objects import CustomObject
+from svcdoctor.pods.template import TEMPLATE_KINDS
+from svcdoctor.policies.mesh import (
     AMBIENT,
     MEMBERS_OF_ISTIO,
     Caller,
@@ -33,8 +35,6 @@ from svcdoctor.mesh import (
     servers_of,
     texts_at,
 )
-from svcdoctor.objects import CustomObject
-from svcdoctor.template import TEMPLATE_KINDS
 from svcdoctor.text import listing, patch_command, shorten
 
 CHECK = Check(

@@ -25,11 +25,11 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import target_port
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
-from svcdoctor.mesh import ISTIO, SERVICES_BY_SELECTOR, Server, is_hinted_at, servers_of
 from svcdoctor.objects import Service, ServicePort
-from svcdoctor.reconcile import target_port
-from svcdoctor.template import TEMPLATE_KINDS, matches
+from svcdoctor.pods.template import TEMPLATE_KINDS, matches
+from svcdoctor.policies.mesh import ISTIO, SERVICES_BY_SELECTOR, Server, is_hinted_at, servers_of
 from svcdoctor.text import listing
 
 CHECK = Check(

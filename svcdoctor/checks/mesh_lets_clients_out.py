@@ -23,11 +23,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from svcdoctor.callers import Reference
 from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clients.callers import Reference
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.mesh import (
+from svcdoctor.objects import ContainerStatus, CustomObject, Pod
+from svcdoctor.pods.template import matches
+from svcdoctor.policies.mesh import (
     ISTIO,
     MEMBERS_OF_ISTIO,
     PLAIN,
@@ -43,8 +45,6 @@ from svcdoctor.mesh import (
     servers_of,
     texts_at,
 )
-from svcdoctor.objects import ContainerStatus, CustomObject, Pod
-from svcdoctor.template import matches
 from svcdoctor.text import listing, parse_time, patch_command, plural
 
 CHECK = Check(

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.mesh import (
+from svcdoctor.objects import CustomObject
+from svcdoctor.pods.template import TEMPLATE_KINDS, matches
+from svcdoctor.policies.mesh import (
     ROOT_NAMESPACE,
     at,
     destination_rules,
@@ -33,8 +35,6 @@ from svcdoctor.mesh import (
     texts_at,
     virtual_services,
 )
-from svcdoctor.objects import CustomObject
-from svcdoctor.template import TEMPLATE_KINDS, matches
 from svcdoctor.text import edit_distance, listing, patch_command, selector_text
 
 CHECK = Check(

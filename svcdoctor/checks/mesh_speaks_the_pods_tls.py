@@ -17,7 +17,9 @@ from typing import NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.mesh import (
+from svcdoctor.objects import CustomObject, ServicePort
+from svcdoctor.pods.template import TEMPLATE_KINDS
+from svcdoctor.policies.mesh import (
     MEMBERS_OF_ISTIO,
     ROOT_NAMESPACE,
     Server,
@@ -32,8 +34,6 @@ from svcdoctor.mesh import (
     ref,
     servers_of,
 )
-from svcdoctor.objects import CustomObject, ServicePort
-from svcdoctor.template import TEMPLATE_KINDS
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

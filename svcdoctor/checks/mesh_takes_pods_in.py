@@ -25,7 +25,9 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.mesh import (
+from svcdoctor.objects import Gateway, Pod
+from svcdoctor.pods.template import top_owner
+from svcdoctor.policies.mesh import (
     INJECTION,
     ISTIO,
     LINKERD,
@@ -43,8 +45,6 @@ from svcdoctor.mesh import (
     policies,
     ref,
 )
-from svcdoctor.objects import Gateway, Pod
-from svcdoctor.template import top_owner
 from svcdoctor.text import listing, plural
 from svcdoctor.world import EVERYWHERE
 

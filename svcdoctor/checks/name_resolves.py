@@ -35,15 +35,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
-from svcdoctor.answer import is_right
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
-from svcdoctor.lookup import Lookup, Lookups
+from svcdoctor.names.answer import is_right
+from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
+from svcdoctor.names.lookup import Lookup, Lookups
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.traffic import kept_from_dns
 from svcdoctor.text import duration, listing, plural
-from svcdoctor.traffic import kept_from_dns
 
 CHECK = Check(
     step=Step.DNS,

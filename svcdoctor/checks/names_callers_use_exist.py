@@ -33,13 +33,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.callers import TOP_LEVEL, Reference
 from svcdoctor.case import SETTLING_SECONDS, ClientCase
 from svcdoctor.check import Check, Code
-from svcdoctor.correction import corrected, with_host
+from svcdoctor.clients.callers import TOP_LEVEL, Reference
+from svcdoctor.clients.correction import corrected, with_host
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown
 from svcdoctor.objects import Service
-from svcdoctor.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import duration, edit_distance, listing, plural
 
 CHECK = Check(

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed
 from svcdoctor.objects import Node, Pod, Workload
-from svcdoctor.reconcile import is_ready
-from svcdoctor.template import top_owner
+from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, plural
 
 CHECK = Check(

@@ -31,8 +31,8 @@ from typing import NamedTuple
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped
-from svcdoctor.nodeagents import STARTING_SECONDS, Lack, lacking
 from svcdoctor.objects import Node, Workload
+from svcdoctor.pods.nodeagents import STARTING_SECONDS, Lack, lacking
 from svcdoctor.text import plural, shorten
 from svcdoctor.world import EVERYWHERE, Index
 

@@ -140,8 +140,8 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Status, Step, passed, skipped
-from svcdoctor.podverdict import SETTLING, verdicts
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.podverdict import SETTLING, verdicts
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import plural
 
 _BEFORE_START = Code(Stage.POD_ADDRESSES)

@@ -32,10 +32,10 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
-from svcdoctor.history import readiness
 from svcdoctor.objects import Pod
-from svcdoctor.podverdict import verdicts
-from svcdoctor.template import WORKLOAD_RESOURCES, top_owner
+from svcdoctor.pods.history import readiness
+from svcdoctor.pods.podverdict import verdicts
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, top_owner
 from svcdoctor.text import listing, patch_command, plural, utc_time
 
 CHECK = Check(

@@ -14,21 +14,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
 from svcdoctor.objects import ServicePort
-from svcdoctor.policy import (
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policy import (
     Direction,
     Lack,
     Miss,
     Party,
 )
-from svcdoctor.policyrule import peer_text, port_faults, port_text, rule_evidence, split_peer
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.policyrule import peer_text, port_faults, port_text, rule_evidence, split_peer
+from svcdoctor.policies.traffic import (
+    Caller,
+    Guard,
+    admit,
+    callers_of,
+    enforcement,
+    guards,
+    opens,
+    party_of,
+    side,
+    targets,
+)
 from svcdoctor.text import listing, patch_command, selector_text
-from svcdoctor.traffic import Caller, Guard, admit, callers_of, enforcement, guards, opens, party_of, side, targets
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -22,17 +22,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case, Entry, backends_of
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.ingressclass import controller_of, controllers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.ingressclass import controller_of, controllers
 from svcdoctor.objects import Ingress, Pod, ServicePort
-from svcdoctor.policy import holds
-from svcdoctor.policyrule import rule_evidence
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policy import holds
+from svcdoctor.policies.policyrule import rule_evidence
+from svcdoctor.policies.traffic import Guard, admit_peers, enforcement, guards, opens, party_of_pod, peers_of, refusing
 from svcdoctor.text import listing, patch_command
-from svcdoctor.traffic import Guard, admit_peers, enforcement, guards, opens, party_of_pod, peers_of, refusing
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -39,16 +39,15 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.exposure import STORE_IMAGES, STORE_PORTS, image_name
+from svcdoctor.endpoints.nearmiss import misspelt
+from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
-from svcdoctor.nearmiss import misspelt
 from svcdoctor.objects import NetworkPolicy
-from svcdoctor.policy import Direction, Rule, directions_of, isolates, selects
-from svcdoctor.policyrule import isolating_evidence, rule_evidence, shown
-from svcdoctor.reconcile import serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES
-from svcdoctor.text import listing, patch_command
-from svcdoctor.traffic import (
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.policy import Direction, Rule, directions_of, isolates, selects
+from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence, shown
+from svcdoctor.policies.traffic import (
     Guard,
     admit_peers,
     callers_of,
@@ -60,6 +59,7 @@ from svcdoctor.traffic import (
     policies_in,
     targets,
 )
+from svcdoctor.text import listing, patch_command
 
 CHECK = Check(
     step=Step.CONNECT,

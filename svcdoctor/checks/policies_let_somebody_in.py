@@ -28,11 +28,11 @@ from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import NetworkPolicy
-from svcdoctor.policy import Direction, directions_of, selects
-from svcdoctor.policyrule import isolating_evidence
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.policy import Direction, directions_of, selects
+from svcdoctor.policies.policyrule import isolating_evidence
+from svcdoctor.policies.traffic import Guard, admit, callers_of, enforcement, guards, policies_in, targets
 from svcdoctor.text import embedded_json, listing, patch_command
-from svcdoctor.traffic import Guard, admit, callers_of, enforcement, guards, policies_in, targets
 
 CHECK = Check(
     step=Step.CONNECT,

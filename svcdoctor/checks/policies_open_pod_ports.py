@@ -29,15 +29,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case, ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import ServicePort
-from svcdoctor.policyrule import PortFault, port_faults, rule_evidence
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policyrule import PortFault, port_faults, rule_evidence
+from svcdoctor.policies.traffic import Guard, Refusal, egress_fault, enforcement, guards, opens, refusals
 from svcdoctor.text import plural
-from svcdoctor.traffic import Guard, Refusal, egress_fault, enforcement, guards, opens, refusals
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -30,16 +30,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.adminpolicy import ADMIN_KINDS
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import NetworkPolicy, NetworkPolicyPeer
-from svcdoctor.policy import NAMESPACE_NAME, Direction, Party, Rule, directions_of, is_empty, selects
-from svcdoctor.policyrule import rule_evidence, shown, split_peer, written
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.policy import NAMESPACE_NAME, Direction, Party, Rule, directions_of, is_empty, selects
+from svcdoctor.policies.policyrule import rule_evidence, shown, split_peer, written
+from svcdoctor.policies.traffic import (
+    Guard,
+    callers_of,
+    enforcement,
+    guards,
+    namespace_labels,
+    policies_in,
+    side,
+    targets,
+)
 from svcdoctor.text import listing, patch_command, selector_text
-from svcdoctor.traffic import Guard, callers_of, enforcement, guards, namespace_labels, policies_in, side, targets
 from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(

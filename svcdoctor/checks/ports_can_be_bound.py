@@ -31,8 +31,8 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Step
-from svcdoctor.podverdict import verdicts
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.podverdict import verdicts
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 
 CHECK = Check(
     step=Step.ENDPOINTS,

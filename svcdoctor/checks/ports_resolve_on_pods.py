@@ -37,11 +37,11 @@ from typing import NamedTuple
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import ContainerPort, Pod, PodSpec, ServicePort
-from svcdoctor.podports import BESIDE, declares
-from svcdoctor.reconcile import serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.podports import BESIDE, declares
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import edit_distance, listing, patch_command, plural
 
 CHECK = Check(

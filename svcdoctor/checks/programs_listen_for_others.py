@@ -24,12 +24,12 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import families, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
 from svcdoctor.objects import ServicePort
-from svcdoctor.podports import dials_from_outside
-from svcdoctor.reconcile import families, pod_addresses
-from svcdoctor.sockets import SEEN_PROTOCOLS, Listener, Sockets
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.podports import dials_from_outside
+from svcdoctor.pods.sockets import SEEN_PROTOCOLS, Listener, Sockets
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import listing
 
 CHECK = Check(

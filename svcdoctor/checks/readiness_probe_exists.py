@@ -26,11 +26,11 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
-from svcdoctor.containerstate import probe_words
+from svcdoctor.endpoints.reconcile import serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, warn
 from svcdoctor.objects import Container, Probe
-from svcdoctor.podports import PROXIES
-from svcdoctor.reconcile import serving_containers
+from svcdoctor.pods.containerstate import probe_words
+from svcdoctor.pods.podports import PROXIES
 from svcdoctor.text import listing, patch_command, shorten
 
 CHECK = Check(

@@ -22,11 +22,11 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, passed, warn
-from svcdoctor.history import differences, last_change, newest
 from svcdoctor.objects import Condition, Pod, Workload
-from svcdoctor.reconcile import is_ready
-from svcdoctor.template import top_owner
+from svcdoctor.pods.history import differences, last_change, newest
+from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, plural, shorten, utc_time
 
 CHECK = Check(

@@ -28,9 +28,9 @@ from typing import NamedTuple
 
 from svcdoctor.case import ENTRY_RESOURCES, Case, Entry, EntryBackend, EntryCase
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.gateway import condition
+from svcdoctor.entry.gatewayroute import is_granted
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
-from svcdoctor.gateway import condition
-from svcdoctor.gatewayroute import is_granted
 from svcdoctor.objects import BackendReference, Condition, Route, Service
 from svcdoctor.text import listing, patch_command, quoted_json, shorten
 

@@ -26,11 +26,11 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import IDENTITY_KEYS, names_relate
+from svcdoctor.endpoints.reconcile import is_ready, target_port
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
-from svcdoctor.nearmiss import IDENTITY_KEYS, names_relate
 from svcdoctor.objects import PodSpec, ServicePort
-from svcdoctor.reconcile import is_ready, target_port
-from svcdoctor.template import Template, matches
+from svcdoctor.pods.template import Template, matches
 from svcdoctor.text import listing, plural, selector_text
 
 CHECK = Check(

@@ -45,10 +45,10 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import Difference, NearMiss
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown
-from svcdoctor.nearmiss import Difference, NearMiss
 from svcdoctor.objects import Pod
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, top_owner
+from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, top_owner
 from svcdoctor.text import listing, plural, selector_text
 
 CHECK = Check(

@@ -18,7 +18,7 @@ from shlex import quote
 from svcdoctor.case import Case, Release
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
-from svcdoctor.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import parse_time, plural, selector_text
 
 CHECK = Check(

@@ -17,11 +17,11 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import IDENTITY_KEYS
+from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
-from svcdoctor.nearmiss import IDENTITY_KEYS
 from svcdoctor.objects import Container, Pod
-from svcdoctor.reconcile import is_ready, serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES, former_owner, top_owner
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, former_owner, top_owner
 from svcdoctor.text import listing, patch_command, selector_text
 
 CHECK = Check(

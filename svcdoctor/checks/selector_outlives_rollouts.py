@@ -28,11 +28,11 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import is_called
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.nearmiss import is_called
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import is_ready
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, top_owner
+from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, top_owner
 from svcdoctor.text import listing, patch_command, plural, selector_text
 
 CHECK = Check(

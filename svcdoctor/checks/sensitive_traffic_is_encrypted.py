@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, Entry, given_addresses
 from svcdoctor.check import Check, Code
-from svcdoctor.exposure import closed
+from svcdoctor.entry.exposure import closed
 from svcdoctor.finding import Evidence, Finding, Stage, Step, note
 from svcdoctor.objects import Ingress, ServicePort
 from svcdoctor.text import listing

@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterator
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clients.serviceenv import EnvironmentFault, size
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.serviceenv import EnvironmentFault, size
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

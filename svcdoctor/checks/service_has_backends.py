@@ -25,11 +25,11 @@ from shlex import quote
 
 from svcdoctor.case import Case, EndpointView
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import is_by_hand
+from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
-from svcdoctor.manualslice import is_by_hand
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import pod_addresses
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import embedded_json, listing, plural, selector_text
 
 CHECK = Check(

@@ -33,11 +33,11 @@ from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import Backend, Case, given_addresses
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Container, Node, Workload
-from svcdoctor.policy import selects
-from svcdoctor.reconcile import serving_containers
-from svcdoctor.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.policy import selects
 from svcdoctor.text import listing, patch_command, plural
 
 CHECK = Check(

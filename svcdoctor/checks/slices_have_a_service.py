@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.manualslice import named_service
+from svcdoctor.endpoints.reconcile import SERVICE_NAME
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, note
-from svcdoctor.manualslice import named_service
 from svcdoctor.objects import EndpointSlice
-from svcdoctor.reconcile import SERVICE_NAME
 from svcdoctor.text import listing, plural
 
 CHECK = Check(

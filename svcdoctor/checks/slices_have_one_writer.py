@@ -24,9 +24,9 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import CONTROLLER, MANAGED_BY, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import EndpointSlice
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, pod_addresses
 from svcdoctor.text import listing, plural
 
 CHECK = Check(

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import families, is_ready, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Pod
-from svcdoctor.reconcile import families, is_ready, pod_addresses
 from svcdoctor.text import listing, patch_command, plural, quoted_json
 
 CHECK = Check(

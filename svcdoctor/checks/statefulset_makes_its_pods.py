@@ -24,10 +24,10 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fail, warn
 from svcdoctor.objects import Pod, Workload
-from svcdoctor.reconcile import is_ready
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, template_of
+from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, template_of
 from svcdoctor.text import plural, selector_text
 
 CHECK = Check(

@@ -25,10 +25,10 @@ from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import differences_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.nearmiss import differences_of
 from svcdoctor.objects import Pod, Service
-from svcdoctor.template import Template, matches, template_of, top_owner
+from svcdoctor.pods.template import Template, matches, template_of, top_owner
 from svcdoctor.text import listing, patch_command, plural, quoted_json, selector_text
 
 CHECK = Check(

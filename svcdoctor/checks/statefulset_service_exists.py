@@ -18,7 +18,7 @@ from svcdoctor.case import SETTLING_SECONDS, ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, warn
 from svcdoctor.objects import Service
-from svcdoctor.template import WORKLOAD_RESOURCES, matches
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import quoted_json
 
 CHECK = Check(

@@ -56,9 +56,11 @@ from msgspec.structs import replace
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clients.statedclient import is_served
+from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Certainty, Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, ServicePort
-from svcdoctor.podports import (
+from svcdoctor.pods.podports import (
     BESIDE,
     PROXIES,
     declared_ports,
@@ -67,10 +69,8 @@ from svcdoctor.podports import (
     mentions,
     probed_ports,
 )
-from svcdoctor.reconcile import is_ready, serving_containers
-from svcdoctor.sockets import SEEN_PROTOCOLS, Sockets
-from svcdoctor.statedclient import is_served
-from svcdoctor.template import WORKLOAD_RESOURCES, matches
+from svcdoctor.pods.sockets import SEEN_PROTOCOLS, Sockets
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(

@@ -22,7 +22,7 @@ from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, skipped, unknown
 from svcdoctor.objects import ServicePort, Webhook, WebhookConfiguration
-from svcdoctor.policy import selects
+from svcdoctor.policies.policy import selects
 from svcdoctor.text import listing, plural, quoted_json
 from svcdoctor.world import EVERYWHERE, NotRead
 

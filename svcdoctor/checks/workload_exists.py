@@ -19,8 +19,8 @@ from typing import NamedTuple
 from svcdoctor.case import Case, last_seen
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail
-from svcdoctor.policy import is_empty, selects
-from svcdoctor.template import WORKLOAD_RESOURCES, matches
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, matches
+from svcdoctor.policies.policy import is_empty, selects
 from svcdoctor.text import selector_text, shorten, utc_time
 
 CHECK = Check(

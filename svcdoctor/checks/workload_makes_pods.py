@@ -26,7 +26,7 @@ from typing import NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, unknown
-from svcdoctor.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches
+from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches
 from svcdoctor.text import duration, selector_text, shorten
 
 CHECK = Check(

@@ -9,10 +9,10 @@ import click
 from svcdoctor.commands.words import client_named, requirements, service_names
 
 if TYPE_CHECKING:
-    from svcdoctor.collect import Options
+    from svcdoctor.cluster.collect import Options
+    from svcdoctor.cluster.kube import Cluster
     from svcdoctor.diagnosis import Scope
     from svcdoctor.finding import Diagnosis
-    from svcdoctor.kube import Cluster
     from svcdoctor.world import World
 
 
@@ -57,7 +57,7 @@ class Found(NamedTuple):
 
 def asked(flags: Flags, connection: dict[str, Any]) -> Asked:
     """The cluster, connected, and what to read of it. Raises KubeError."""
-    from svcdoctor.kube import Cluster, ConnectOptions
+    from svcdoctor.cluster.kube import Cluster, ConnectOptions
 
     flags.check()
     return asked_of(Cluster.connect(ConnectOptions(**connection)), flags, connection["request_timeout"])
@@ -65,7 +65,7 @@ def asked(flags: Flags, connection: dict[str, Any]) -> Asked:
 
 def asked_of(cluster: Cluster, flags: Flags, request_timeout: float | None) -> Asked:
     """The same of a cluster that is connected; its context's namespace is asked about where the flags name none."""
-    from svcdoctor.collect import Options
+    from svcdoctor.cluster.collect import Options
     from svcdoctor.diagnosis import Scope
     from svcdoctor.world import EVERYWHERE
 
@@ -79,7 +79,7 @@ def asked_of(cluster: Cluster, flags: Flags, request_timeout: float | None) -> A
 
 def there_is_a_namespace(cluster: Cluster, namespace: str) -> None:
     """Raises ReadFailed (not-found) where the cluster says that there is no such namespace."""
-    from svcdoctor.kube import KubeError, ReadFailed
+    from svcdoctor.cluster.kube import KubeError, ReadFailed
     from svcdoctor.objects import RESOURCES
 
     try:

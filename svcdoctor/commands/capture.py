@@ -26,8 +26,8 @@ from svcdoctor.commands.waiting import Waiting
 from svcdoctor.commands.words import Seconds
 
 if TYPE_CHECKING:
-    from svcdoctor.kube import Cluster
-    from svcdoctor.recording import Packed
+    from svcdoctor.cluster.kube import Cluster
+    from svcdoctor.recordings.recording import Packed
     from svcdoctor.world import World
 
 
@@ -83,8 +83,8 @@ def capture(
 
 
 def _once(run: Asked, redact: bool, file: IO[bytes]) -> None:
-    from svcdoctor.collect import collect
-    from svcdoctor.recording import packed, recorded
+    from svcdoctor.cluster.collect import collect
+    from svcdoctor.recordings.recording import packed, recorded
 
     cluster, scope, limits = run
     with Waiting(sys.stderr) as waiting:
@@ -98,8 +98,8 @@ def _once(run: Asked, redact: bool, file: IO[bytes]) -> None:
 
 
 def _watch(run: Asked, seconds: float | None, redact: bool, file: IO[bytes]) -> None:
-    from svcdoctor.moments import Watched
-    from svcdoctor.recording import packed
+    from svcdoctor.recordings.moments import Watched
+    from svcdoctor.recordings.recording import packed
 
     def interrupt(*_: object) -> None:
         watched.stop()
@@ -121,7 +121,7 @@ def _watch(run: Asked, seconds: float | None, redact: bool, file: IO[bytes]) -> 
 
 def _answers(cluster: Cluster, namespace: str) -> None:
     """Raises where a watch would wait for ever: nobody answers, nobody is let in, or there is no such namespace."""
-    from svcdoctor.kube import ReadFailed
+    from svcdoctor.cluster.kube import ReadFailed
     from svcdoctor.objects import RESOURCES
 
     try:
@@ -132,18 +132,18 @@ def _answers(cluster: Cluster, namespace: str) -> None:
 
 
 def _cleaner(redact: bool) -> Callable[[bytes], bytes]:
-    from svcdoctor.capture import without_secrets
+    from svcdoctor.recordings.capture import without_secrets
 
     if not redact:
         return without_secrets
-    from svcdoctor.redact import Redactor
+    from svcdoctor.recordings.redact import Redactor
 
     redactor = Redactor(token_bytes(32))
     return lambda moment: redactor.redacted(without_secrets(moment))
 
 
 def _say_what_it_holds(world: World, size: Packed, redacted: bool) -> None:
-    from svcdoctor.recording import holdings
+    from svcdoctor.recordings.recording import holdings
     from svcdoctor.text import plural
 
     counts = holdings(world)

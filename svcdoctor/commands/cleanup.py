@@ -47,8 +47,8 @@ def cleanup(namespace: str | None, all_namespaces: bool, yes: bool, **connection
     must_be_able_to_ask("cleanup deletes Pods", yes)
     from datetime import UTC, datetime
 
-    from svcdoctor.additions import delete_pod, left_over
-    from svcdoctor.kube import Cluster, ConnectOptions, KubeError
+    from svcdoctor.cluster.additions import delete_pod, left_over
+    from svcdoctor.cluster.kube import Cluster, ConnectOptions, KubeError
     from svcdoctor.text import plural
 
     cluster = Cluster.connect(ConnectOptions(**connection))

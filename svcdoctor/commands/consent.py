@@ -14,9 +14,9 @@ import click
 from svcdoctor.commands.waiting import Waiting
 
 if TYPE_CHECKING:
-    from svcdoctor.collect import SecondLook
-    from svcdoctor.kube import Cluster
-    from svcdoctor.probepod import Addition
+    from svcdoctor.cluster.collect import SecondLook
+    from svcdoctor.cluster.kube import Cluster
+    from svcdoctor.cluster.probepod import Addition
 
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before something is created or deleted")
 PROBE_IMAGE = (
@@ -61,10 +61,10 @@ class ProbeImage(NamedTuple):
         if self.image is None:
             yield None
             return
-        from svcdoctor.additions import Additions
+        from svcdoctor.cluster.additions import Additions
 
         def agree(additions: Sequence[Addition]) -> bool:
-            from svcdoctor.probepod import announcement
+            from svcdoctor.cluster.probepod import announcement
 
             with waiting.paused():
                 agreed = confirmed(announcement(additions), "Create it?", self.yes)

@@ -33,7 +33,7 @@ def contexts_asked(
     if connection["cluster"]:
         raise click.UsageError("--cluster names one cluster, which several contexts cannot share")
 
-    from svcdoctor.kubeconfig import ConfigError, ConnectOptions, choose, context_names
+    from svcdoctor.cluster.kubeconfig import ConfigError, ConnectOptions, choose, context_names
     from svcdoctor.report.contexts import FORMATS
 
     for output in outputs:

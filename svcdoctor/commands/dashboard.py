@@ -67,7 +67,7 @@ def dashboard(
         click.get_current_context().invoke(diagnose, names=(), **flags, **screen_flags, **connection)
     gc.disable()  # what is imported is no garbage; screen.py enables it
     from svcdoctor import screen
-    from svcdoctor.kubeconfig import ConnectOptions
+    from svcdoctor.cluster.kubeconfig import ConnectOptions
 
     if no_color:
         os.environ["NO_COLOR"] = "1"

@@ -24,8 +24,8 @@ from svcdoctor.commands.waiting import Waiting
 
 if TYPE_CHECKING:
     from svcdoctor.baseline import Baseline, Compared
+    from svcdoctor.cluster.kube import Cluster
     from svcdoctor.finding import Unseen
-    from svcdoctor.kube import Cluster
 
 
 @click.command()
@@ -128,7 +128,7 @@ def _found_now(
     fixes: Fixes,
     connection: dict[str, Any],
 ) -> Found:
-    from svcdoctor.collect import collect
+    from svcdoctor.cluster.collect import collect
 
     cluster, scope, limits = asked(flags, connection)
     scope = scope._replace(only=frozenset(only), skip=frozenset(skip))
@@ -161,9 +161,9 @@ def _found_in_each(
     connection: dict[str, Any],
 ) -> list[Compared | Unseen]:
     from svcdoctor.baseline import compared
-    from svcdoctor.collect import Progress, collect
-    from svcdoctor.contexts import look_at_each
-    from svcdoctor.kube import ConnectOptions
+    from svcdoctor.cluster.collect import Progress, collect
+    from svcdoctor.cluster.contexts import look_at_each
+    from svcdoctor.cluster.kube import ConnectOptions
 
     access = ConnectOptions(**connection)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from svcdoctor.changes import Change
+    from svcdoctor.cluster.kube import Cluster
     from svcdoctor.finding import Diagnosis
-    from svcdoctor.kube import Cluster
 
 
 class Address(click.ParamType[tuple[str, int]]):
@@ -90,10 +90,10 @@ def export(
     # The first process of a container is not ended by a signal that it does not handle.
     signal.signal(signal.SIGTERM, _end)
 
+    from svcdoctor.cluster.eventwriter import EventWriter
+    from svcdoctor.cluster.kube import Cluster, ConnectOptions
     from svcdoctor.diagnosis import Scope
-    from svcdoctor.eventwriter import EventWriter
     from svcdoctor.exporter import Exporter
-    from svcdoctor.kube import Cluster, ConnectOptions
     from svcdoctor.live import Live, Timing
     from svcdoctor.scrape import Server, routes
     from svcdoctor.world import EVERYWHERE

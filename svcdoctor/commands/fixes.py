@@ -11,8 +11,8 @@ from svcdoctor.commands.outputs import Output
 from svcdoctor.commands.terminal import wants_color
 
 if TYPE_CHECKING:
+    from svcdoctor.cluster.kube import Cluster
     from svcdoctor.finding import Diagnosis
-    from svcdoctor.kube import Cluster
     from svcdoctor.world import World
 
 OPTIONS = (
@@ -50,7 +50,7 @@ class Fixes(NamedTuple):
         """The report with what the server says of the fixes, where it is to be asked."""
         if self.dry_run != "server":
             return diagnosis
-        from svcdoctor.dryrun import tried_on_server
+        from svcdoctor.remedies.dryrun import tried_on_server
 
         return tried_on_server(cluster, world, diagnosis)
 
@@ -58,7 +58,7 @@ class Fixes(NamedTuple):
         """The diffs as text; None where these were not asked for."""
         if not self.diff:
             return None
-        from svcdoctor.difference import differences
+        from svcdoctor.remedies.difference import differences
 
         lines = differences(world, diagnosis)
         if not lines:

@@ -40,7 +40,7 @@ def pods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from svcdoctor.kubeconfig import ConnectOptions, KubeError, context_names
+    from svcdoctor.cluster.kubeconfig import ConnectOptions, KubeError, context_names
 
     try:
         known = context_names(ConnectOptions(kubeconfig=ctx.params.get("kubeconfig")))
@@ -75,7 +75,7 @@ def _listed(ctx: click.Context, kind: str, namespace: str | None) -> list[str]:
 
 
 def _read(connection: dict[str, Any], kind: str, namespace: str | None, found: list[str]) -> None:
-    from svcdoctor.kube import Cluster, ConnectOptions, KubeError
+    from svcdoctor.cluster.kube import Cluster, ConnectOptions, KubeError
     from svcdoctor.objects import RESOURCES, Resource
 
     full = RESOURCES[kind]

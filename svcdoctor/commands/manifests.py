@@ -12,7 +12,7 @@ from svcdoctor.commands.words import nearest, requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.diagnosis import Outcome, Scope
-    from svcdoctor.manifests import Manifest
+    from svcdoctor.manifests.files import Manifest
     from svcdoctor.world import World
 
 
@@ -51,7 +51,7 @@ class Files(NamedTuple):
 
     def read(self, namespace: str) -> list[Manifest]:
         """The objects of the files; what is wrong with these is an error of usage."""
-        from svcdoctor.manifests import ManifestError, read
+        from svcdoctor.manifests.files import ManifestError, read
 
         try:
             manifests, warnings = read(self.names, recursive=self.recursive, namespace=namespace)
@@ -67,7 +67,7 @@ def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: 
     from datetime import UTC, datetime
 
     from svcdoctor.diagnosis import Scope
-    from svcdoctor.rehearsal import alone
+    from svcdoctor.manifests.rehearsal import alone
 
     manifests = files.read(flags.namespace or "default")
     scope = Scope(
@@ -92,7 +92,7 @@ def diagnose_manifests(files: Files, flags: Flags, only: tuple[str, ...], skip: 
 
 def laid_over(manifests: list[Manifest]) -> Callable[[World, Scope], Outcome]:
     """How `collect` is to judge the World that it reads."""
-    from svcdoctor.rehearsal import over
+    from svcdoctor.manifests.rehearsal import over
 
     return lambda world, scope: over(world, manifests, scope)
 

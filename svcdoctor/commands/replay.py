@@ -14,7 +14,7 @@ from svcdoctor.commands.words import requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.diagnosis import Scope
-    from svcdoctor.recording import Recorded
+    from svcdoctor.recordings.recording import Recorded
     from svcdoctor.world import World
 
 OF_A_CLUSTER = (
@@ -52,7 +52,7 @@ def show(recorded: Recorded, namespace: str | None, no_color: bool, ascii_only: 
 
 
 def recording_in(path: str) -> Recorded:
-    from svcdoctor.recording import unpacked
+    from svcdoctor.recordings.recording import unpacked
 
     try:
         if path == "-":

@@ -15,8 +15,8 @@ from svcdoctor.commands.terminal import has_unicode, wants_color
 
 if TYPE_CHECKING:
     from svcdoctor.baseline import Compared
+    from svcdoctor.cluster.kube import Request
     from svcdoctor.finding import Diagnosis
-    from svcdoctor.kube import Request
 
 
 # Formats that say of a finding that it is known; the others leave it out.

@@ -78,8 +78,8 @@ def wait(
     known = baseline_in(baseline)
 
     from svcdoctor.baseline import compared, marked
-    from svcdoctor.collect import collect
-    from svcdoctor.kube import ReadFailed
+    from svcdoctor.cluster.collect import collect
+    from svcdoctor.cluster.kube import ReadFailed
     from svcdoctor.standing import standings
     from svcdoctor.wait import HOLD, Waited, wait_until_passing
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from svcdoctor.collect import Progress
+    from svcdoctor.cluster.collect import Progress
 
 
 class Waiting:
@@ -60,7 +60,7 @@ class Waiting:
             self.shown = False
 
     def progress(self) -> Progress:
-        from svcdoctor.collect import Progress
+        from svcdoctor.cluster.collect import Progress
 
         return Progress(self._doing)
 

@@ -102,7 +102,7 @@ def requirements(selector: str | None) -> tuple[Requirement, ...]:
 
 
 def client_named(client: str | None, namespace: str) -> tuple[str, str] | None:
-    from svcdoctor import clientpod
+    from svcdoctor.clients import clientpod
 
     if client is None:
         return None

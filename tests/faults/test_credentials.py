@@ -12,7 +12,7 @@ import pytest
 
 from fake_apiserver import Exchange, failure, reply
 from faulty_apiserver import FaultyApiServer
-from svcdoctor.kube import Cluster, ConnectOptions, KubeError
+from svcdoctor.cluster.kube import Cluster, ConnectOptions, KubeError
 from svcdoctor.objects import RESOURCES
 from test_cli import Doctor
 from test_live import shop

@@ -13,11 +13,11 @@ import pytest
 from fake_apiserver import Exchange
 from faulty_apiserver import BLIND, FaultyApiServer
 from honest import lies
-from svcdoctor import kube
+from svcdoctor.cluster import kube
+from svcdoctor.cluster.kube import Cluster, ConnectOptions
+from svcdoctor.cluster.reflector import Pace
 from svcdoctor.diagnosis import Scope
-from svcdoctor.kube import Cluster, ConnectOptions
 from svcdoctor.live import Live, Timing
-from svcdoctor.reflector import Pace
 from svcdoctor.report.json import render
 from test_live import Screen, shop
 from watched_apiserver import HEAD

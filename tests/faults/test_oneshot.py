@@ -18,8 +18,9 @@ import pytest
 from fake_apiserver import failure
 from faulty_apiserver import BLIND, HARMLESS, Fault, FaultyApiServer, hang_up, makes, says
 from honest import lies
-from svcdoctor import cli, kube
-from svcdoctor.collect import Options, collect
+from svcdoctor import cli
+from svcdoctor.cluster import kube
+from svcdoctor.cluster.collect import Options, collect
 from svcdoctor.demo import recorded_world
 from svcdoctor.diagnosis import Scope
 from svcdoctor.report.json import render

@@ -15,8 +15,8 @@ import msgspec
 
 from cluster import Cluster, CommandError
 from suites import CLUSTER_SCOPED, Document, ExpectedFinding, SuiteCase, reported
+from svcdoctor.endpoints.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 from svcdoctor.objects import RESOURCE_OF_KIND, EndpointConditions, EndpointSlice, Pod
-from svcdoctor.reconcile import CONTROLLER, MANAGED_BY, SERVICE_NAME, desired_slices
 
 PODS_A_BATCH = 60
 CASES_A_BATCH = 54

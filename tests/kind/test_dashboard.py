@@ -30,8 +30,8 @@ from cluster import REPOSITORY, Cluster
 from svcdoctor import screen
 from svcdoctor.app import Dashboard
 from svcdoctor.case import SETTLING_SECONDS
+from svcdoctor.cluster.kubeconfig import ConnectOptions
 from svcdoctor.finding import Status
-from svcdoctor.kubeconfig import ConnectOptions
 from svcdoctor.widgets.detail import Body
 from svcdoctor.widgets.entries import Key, Row
 from svcdoctor.widgets.help import Reading

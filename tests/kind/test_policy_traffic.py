@@ -31,7 +31,7 @@ from reachability import (
     situations,
     spec,
 )
-from svcdoctor.policy import Party, judge
+from svcdoctor.policies.policy import Party, judge
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.57"
 SECONDS = 30.0  # until policies are enforced

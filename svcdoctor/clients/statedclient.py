@@ -1,0 +1,102 @@
+"""The client that a person named (--from), beside one Service: who it is, what it tried, what policies say of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from svcdoctor.case import Case, EndpointView, View
+from svcdoctor.clients.connection import Connection, Connections
+from svcdoctor.finding import Subject
+from svcdoctor.objects import Pod, ServicePort
+from svcdoctor.pods.podports import PROXIES
+from svcdoctor.pods.template import Template
+from svcdoctor.policies.mesh import membership_of_pod
+
+
+class StatedClient(NamedTuple):
+    """A Pod, what made it, and what its connections came to."""
+
+    pod: Pod
+    template: Template
+    said: Connections
+
+    @property
+    def name(self) -> str:
+        return f"{self.pod.metadata.namespace}/{self.pod.metadata.name}"
+
+    @property
+    def subject(self) -> Subject:
+        return Subject("Pod", self.pod.metadata.namespace, self.pod.metadata.name)
+
+    def is_behind(self, case: Case, view: EndpointView) -> bool:
+        """Whether an endpoint of the Service is this Pod itself."""
+        return (case.namespace, view.pod) == (self.pod.metadata.namespace, self.pod.metadata.name)
+
+
+class Way(NamedTuple):
+    """One TCP port of a Service as the client finds it."""
+
+    port: ServicePort
+    own: Connection | None  # to the Service's own address; None where it has none, or it was not tried
+    ends: list[tuple[EndpointView, Connection]]  # to ready endpoints that are not the client itself
+    untried: int  # of these endpoints
+
+    @property
+    def failed(self) -> list[tuple[EndpointView, Connection]]:
+        return [end for end in self.ends if not end[1].is_open]
+
+    @property
+    def leads_there(self) -> bool:
+        """Whether what the client would do works: by the Service's address, or of a headless one by any endpoint."""
+        return self.own.is_open if self.own else len(self.failed) < len(self.ends)
+
+
+def stated_client(view: View) -> StatedClient | None:
+    """None where nobody named one, or its Pod is gone. Raises NotRead."""
+    said, found = view.world.connections, view.client
+    return StatedClient(*found, said) if said and found else None
+
+
+def endpoints_to_try(case: Case, port: ServicePort) -> list[tuple[EndpointView, int]]:
+    """Each ready endpoint with the number that a TCP port leads to there, of the family that a client tries first."""
+    if port.protocol != "TCP":
+        return []
+    is_six = any(":" in address for address in case.cluster_ips[:1])
+    views = [view for view in case.ready_endpoints if case.is_headless or (":" in view.address) is is_six]
+    carried = [(view, case.carries(view, port)) for view in views]
+    return [(view, one.port) for view, one in carried if one and one.port]
+
+
+def ways(case: Case, client: StatedClient) -> Iterator[Way]:
+    for port in case.ports:
+        if port.protocol != "TCP":
+            continue
+        own = [client.said.to(address, port.port) for address in case.cluster_ips]
+        meant = [
+            (view, client.said.to(view.address, number))
+            for view, number in endpoints_to_try(case, port)
+            if not client.is_behind(case, view)
+        ]
+        ends = [(view, tried) for view, tried in meant if tried]
+        yield Way(port, next(filter(None, own), None), ends, len(meant) - len(ends))
+
+
+def proxy_of(view: View, client: StatedClient) -> str:
+    """What takes every connection of the client itself, so that none tells anything; "" for nothing."""
+    name = next((item.name for item in client.pod.spec.containers or () if item.name in PROXIES), "")
+    return f"the proxy {name}" if name else "the mesh" if membership_of_pod(view, client.pod) else ""
+
+
+def is_let_through(case: Case, client: StatedClient) -> bool:
+    """Whether it was seen to reach the Service: what policies seem to forbid is not held back then."""
+    found = [way for way in ways(case, client) if way.own or way.ends]
+    return bool(found) and all(way.leads_there for way in found) and not proxy_of(case, client)
+
+
+def is_served(case: Case, port: ServicePort) -> bool:
+    """Whether a client that a person named was seen to connect to each endpoint of the port that it tried."""
+    client = case.or_without(lambda: stated_client(case), None)
+    if client is None or proxy_of(case, client):
+        return False
+    return any(way.ends and not way.failed for way in ways(case, client) if way.port == port)

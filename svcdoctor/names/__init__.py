@@ -1,0 +1,1 @@
+"""DNS: what CoreDNS is configured with, and what was answered."""

@@ -1,0 +1,1 @@
+"""Pods as they are: what they are made of, how their containers stand, what they listen on."""

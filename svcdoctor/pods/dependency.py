@@ -1,0 +1,118 @@
+"""What Pods depend on to become ready: Services that their own commands name, or something that all of them share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from svcdoctor.case import Case
+from svcdoctor.finding import Evidence, Remedy
+from svcdoctor.objects import Container, Pod
+from svcdoctor.pods.history import readiness, was_ready
+from svcdoctor.text import parse_time, plural, utc_time
+
+# Pods that stop being ready within this much of each other did not do so by chance.
+TOGETHER_SECONDS = 15.0
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*")
+
+
+class Dependency(NamedTuple):
+    """Why the Pods' readiness is not a matter of their own."""
+
+    message: str
+    evidence: tuple[Evidence, ...]
+    remedies: tuple[Remedy, ...]
+    inferred: bool
+
+
+class Named(NamedTuple):
+    """A Service that a command names, and how many ready endpoints it has; None: there is no such Service."""
+
+    service: str
+    host: str
+    ready: int | None
+
+    @property
+    def state(self) -> str:
+        return "no such Service" if self.ready is None else plural(self.ready, "ready endpoint")
+
+    @property
+    def evidence(self) -> Evidence:
+        return Evidence("waits for", f"service/{self.service}: {self.state}", f"the command names {self.host}")
+
+
+def awaited_by_init(case: Case, pod: Pod) -> list[Evidence]:
+    """The Services that the commands of its init containers name: one of them may be the real fault."""
+    return case.or_without(lambda: [item.evidence for item in _named(case, _init_commands(pod))], [])
+
+
+def shared_dependency(case: Case, pods: list[Pod], container: str) -> Dependency | None:
+    """What the readiness probes that fail of these Pods really ask for, where that is not the Pod itself."""
+    return _of_probe(case, pods[0], container) or _of_all(case, pods)
+
+
+def _of_probe(case: Case, pod: Pod, name: str) -> Dependency | None:
+    probes = [item.readiness_probe for item in pod.spec.containers or () if item.name == name]
+    command = (probes[0].exec and probes[0].exec.command) if probes and probes[0] else None
+    down = case.or_without(lambda: [item for item in _named(case, command or ()) if not item.ready], [])
+    if not down:
+        return None
+    state = "does not exist" if down[0].ready is None else f"has {down[0].state}"
+    text = f"its readiness hangs on service/{down[0].service}, which {state}"
+    look = f"svcdoctor diagnose {down[0].service} -n {case.namespace}"
+    remedy = Remedy(f"look at service/{down[0].service}", look, changes_cluster=False)
+    return Dependency(text, tuple(item.evidence for item in down), (remedy,), False)
+
+
+def _of_all(case: Case, pods: list[Pod]) -> Dependency | None:
+    """All Pods, ready before, stopped being so at the same time, and none of their containers had ended."""
+    times = [moment for pod in pods if was_ready(pod) and (moment := parse_time(readiness(pod).last_transition_time))]
+    if len(pods) < 2 or len(pods) < len(case.live_pods) or len(times) < len(pods):
+        return None
+    if (max(times) - min(times)).total_seconds() > TOGETHER_SECONDS or any(_restarted_since(pod) for pod in pods):
+        return None
+    if len({pod.spec.node_name for pod in pods}) == 1:
+        return None  # the node is what they share
+    first = min(pods, key=lambda pod: readiness(pod).last_transition_time or "")
+    stopped = utc_time(readiness(first).last_transition_time)
+    spread = (max(times) - min(times)).total_seconds()
+    evidence = Evidence(
+        "together",
+        f"{len(pods)} of {len(pods)} Pods within {spread:.0f} s, on several nodes, without a restart",
+        "pods .status.conditions[Ready].lastTransitionTime",
+    )
+    other = Evidence(
+        "or else", "each fails for itself, all from the same load or change", "nothing names what they share"
+    )
+    text = f"all {len(pods)} Pods stopped being ready at {stopped}, as if their readiness hung on something shared"
+    return Dependency(text, (evidence, other), (), True)
+
+
+def _restarted_since(pod: Pod) -> bool:
+    """Whether a container was started after the Pod was last ready."""
+    stopped = parse_time(readiness(pod).last_transition_time)
+    return any(
+        status.state is None
+        or status.state.running is None
+        or (started := parse_time(status.state.running.started_at)) is None
+        or (stopped is not None and started >= stopped)
+        for status in pod.status.container_statuses or ()
+    )
+
+
+def _named(case: Case, words: Iterable[str]) -> Iterator[Named]:
+    """Services of the namespace, other than this one, among what looks like a host name."""
+    for host in dict.fromkeys(_HOST.findall(" ".join(words))):
+        short, _, rest = host.partition(".")
+        known = short in case.listed("services")
+        here = known and short != case.name and rest in ("", case.namespace)
+        if here or rest.startswith(f"{case.namespace}.svc"):
+            other = case.case_of(case.namespace, short) if known else None
+            ready = len({view.address for view in other.ready_endpoints}) if other else None
+            yield Named(short, host, ready)
+
+
+def _init_commands(pod: Pod) -> Iterator[str]:
+    containers: Iterable[Container] = pod.spec.init_containers or ()
+    return (word for container in containers for word in (*(container.command or ()), *(container.args or ())))
