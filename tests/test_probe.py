@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -475,9 +476,16 @@ def test_each_run_has_a_fence_of_its_own() -> None:
 class LocalShell(FakeCluster):
     """Runs the argv here, with only the given stand-ins on PATH and an /etc of the test's own."""
 
-    def __init__(self, shell: str, root: Path, tools: dict[str, str], resolv_conf: str = RESOLV_CONF) -> None:
+    def __init__(
+        self,
+        shell: str,
+        root: Path,
+        tools: dict[str, str],
+        resolv_conf: str = RESOLV_CONF,
+        before: Sequence[str] = (),
+    ) -> None:
         super().__init__()
-        self.shell, self.root = shell, root
+        self.shell, self.root, self.before = shell, root, before
         (root / "bin").mkdir()
         for tool, script in tools.items():
             (root / "bin" / tool).write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>"{root}/calls"\n{script}\n')
@@ -486,8 +494,9 @@ class LocalShell(FakeCluster):
         (root / "hosts").write_text(HOSTS.rstrip("\n"))
 
     def exec(self, namespace: str, pod: str, argv: Sequence[str], **settings: object) -> ExecResult:
-        here = [self.shell, *(str(self.root) if word == "/etc" else word for word in argv[1:])]
+        here = [*self.before, self.shell, *(str(self.root) if word == "/etc" else word for word in argv[1:])]
         done = subprocess.run(here, capture_output=True, text=True, env={"PATH": str(self.root / "bin")}, timeout=30)
+        self.said = done.stderr
         return ExecResult(done.stdout, done.stderr, done.returncode)
 
     @property
@@ -577,14 +586,35 @@ def test_script_falls_back_to_getent_hosts(shell: str, tmp_path: Path) -> None:
     assert look_up_in_pod(cluster, "shop", "client", "app", ["web"]).lookups[0].addresses == ("10.96.0.7",)
 
 
-def test_script_uses_timeout_only_where_it_works_the_way_it_is_called(shell: str, tmp_path: Path) -> None:
-    cluster = LocalShell(shell, tmp_path, {"timeout": 'shift; "$@"', "getent": GETENT, "sh": "exit 0"})
+def test_script_uses_the_timeout_of_coreutils_alone(shell: str, tmp_path: Path) -> None:
+    gnu = 'case $1 in --version) echo "timeout (GNU coreutils) 9.1" ;; *) shift; "$@" ;; esac'
+    cluster = LocalShell(shell, tmp_path, {"timeout": gnu, "getent": GETENT})
     look_up_in_pod(cluster, "shop", "client", "app", ["web"])
-    assert "timeout 6 getent ahosts web" in cluster.calls
-    (tmp_path / "old").mkdir()
-    cluster = LocalShell(shell, tmp_path / "old", {"timeout": "exit 127", "getent": GETENT})
+    assert cluster.calls == ["timeout --version", "timeout 6 getent ahosts web", "getent ahosts web"]
+    (tmp_path / "busybox").mkdir()
+    cluster = LocalShell(shell, tmp_path / "busybox", {"timeout": "exit 1", "getent": GETENT})
     look_up_in_pod(cluster, "shop", "client", "app", ["web"])
-    assert cluster.calls == ["timeout 5 sh -c :", "getent ahosts web"]
+    assert cluster.calls == ["timeout --version", "getent ahosts web"]
+
+
+# Whatever is started and not waited for comes to the first process of a container, which may let it lie.
+FIRST_PROCESS = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+code = subprocess.run(sys.argv[1:]).returncode
+with open(f"/proc/self/task/{os.getpid()}/children") as children:
+    print("left behind:", children.read().split(), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("getent", [GETENT, "exec /bin/sleep 30"], ids=["answers", "hangs"])
+def test_script_leaves_no_process_behind(shell: str, getent: str, tmp_path: Path) -> None:
+    tools = {"getent": getent, "sleep": 'exec /bin/sleep "$@"'}
+    cluster = LocalShell(shell, tmp_path, tools, before=[sys.executable, "-c", FIRST_PROCESS])
+    lookup = look_up_in_pod(cluster, "shop", "client", "app", ["web"], timeout=4.0).lookups[0]
+    assert lookup.outcome == ("timeout" if "30" in getent else "answered")
+    assert cluster.said == "left behind: []\n"
 
 
 def test_script_without_any_tool(shell: str, tmp_path: Path) -> None:

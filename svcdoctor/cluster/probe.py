@@ -25,6 +25,7 @@ import dns.rrset
 from msgspec.structs import replace
 
 from svcdoctor.cluster.kube import KubeError
+from svcdoctor.cluster.shell import WITHIN
 from svcdoctor.names.lookup import ANSWERED, NO_SHELL, NO_TOOL, Attempt, Lookup, Lookups, ResolvConf, Vantage
 from svcdoctor.objects import Pod
 from svcdoctor.text import printable, shorten
@@ -79,10 +80,12 @@ foreach ($found ? $found : [] as $address) echo "address $address\\n";
 # In the order of preference: getent sees what the application sees, the next three say most about a failure.
 TOOLS = ("getent", "nslookup", "dig", "host", "python3", "python", "node", "perl", "ruby", "php")
 
-# POSIX sh; beyond builtins it runs one lookup tool, and `timeout` where there is one.
+# POSIX sh; beyond builtins it runs one lookup tool, and what `within` takes.
 # Arguments: fence token, seconds, directory of resolv.conf and hosts, names. A line that begins with the token is the
 # script's: TOKEN UPTIME EVENT. Everything between is what a tool or a file says.
-LOOK_UP = r"""
+LOOK_UP = (
+    WITHIN
+    + r"""
 set -f
 export LC_ALL=C
 token=$1 budget=$2 etc=$3
@@ -113,28 +116,24 @@ reason=
 case $tool in getent|php) for candidate in nslookup dig host; do
     if have $candidate; then reason=$candidate; break; fi
 done ;; esac
-# busybox before 1.30 wants `timeout -t SECONDS`; without a timeout that works the exec's own deadline has to do.
-limit=
-if have timeout && timeout 5 sh -c : >/dev/null 2>&1; then limit=timeout; fi
-
 fence tool "$tool"
 deadline=$((${uptime%%.*} + budget))
 
 run() {
     case $1 in
         getent)
-            $limit getent ahosts "$2"; code=$?
+            within $left getent ahosts "$2"; code=$?
             # musl's getent may not know ahosts
-            if [ $code -eq 1 ]; then $limit getent hosts "$2"; code=$?; fi
+            if [ $code -eq 1 ]; then within $left getent hosts "$2"; code=$?; fi
             return $code ;;
-        nslookup) $limit nslookup "$2" ;;
-        dig) $limit dig +time=2 +tries=2 +noall +comments +answer "$2" A "$2" AAAA ;;
-        host) $limit host -W 2 "$2" ;;
-        python3|python) $limit "$1" -c '@PYTHON@' "$2" ;;
-        node) $limit node -e '@NODE@' "$2" ;;
-        perl) $limit perl -MSocket -e '@PERL@' "$2" ;;
-        ruby) $limit ruby -rsocket -e '@RUBY@' "$2" ;;
-        php) $limit php -r '@PHP@' -- "$2" ;;
+        nslookup) within $left nslookup "$2" ;;
+        dig) within $left dig +time=2 +tries=2 +noall +comments +answer "$2" A "$2" AAAA ;;
+        host) within $left host -W 2 "$2" ;;
+        python3|python) within $left "$1" -c '@PYTHON@' "$2" ;;
+        node) within $left node -e '@NODE@' "$2" ;;
+        perl) within $left perl -MSocket -e '@PERL@' "$2" ;;
+        ruby) within $left ruby -rsocket -e '@RUBY@' "$2" ;;
+        php) within $left php -r '@PHP@' -- "$2" ;;
     esac
 }
 
@@ -145,7 +144,6 @@ ask() {
     out= code=1 spent=0
     if [ $left -lt 2 ]; then return; fi
     if [ $left -gt @NAME_LIMIT@ ]; then left=@NAME_LIMIT@; fi
-    case $limit in timeout*) limit="timeout $left" ;; esac
     fence ask "$1" "$2"
     out=$(run "$1" "$2" 2>&1)
     code=$?
@@ -205,6 +203,7 @@ fence resolv; show "$etc/resolv.conf"
 fence hosts; show "$etc/hosts"
 fence done
 """
+)
 for _mark, _text in (
     ("@PYTHON@", _PYTHON),
     ("@NODE@", _NODE),
