@@ -378,10 +378,13 @@ def could_not_read(subject: Subject, gap: Gap) -> Finding:
         if code == "unknown-forbidden"
         else ()
     )
-    return _printable(unknown(code, subject, _refusal(gap), evidence, remedies=remedies))
+    said = (evidence, Evidence("error", gap.message)) if gap.reason == "unreachable" else (evidence,)
+    return _printable(unknown(code, subject, _refusal(gap), *said, remedies=remedies))
 
 
 def _refusal(gap: Gap) -> str:
+    if gap.reason == "unreachable":
+        return "the API server cannot be reached"  # whatever was to be read: said alike, it is said once
     why = "forbidden" if gap.reason == "forbidden" else f"{gap.reason}: {gap.message}" if gap.message else gap.reason
     return f"cannot {gap.verb} {gap.resource} {gap.where} ({why})"
 

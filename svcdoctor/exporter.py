@@ -208,15 +208,20 @@ def _needed(streams: Sequence[StreamState]) -> Iterator[StreamState]:
 
 
 def _complaints(streams: Sequence[StreamState]) -> list[str]:
-    """A broken stream is one; a refused one is said in the report, unless nothing is left to report on."""
-    return [
-        _complaint(state)
-        for state in _needed(streams)
-        if state.state == BROKEN or (state.state == DENIED and state.resource == "services")
-    ]
+    """A broken stream is one; a refused one is said in the report, unless nothing is left to report on.
+
+    Streams that failed in the same place for the same reason are one complaint, with the words of the first.
+    """
+    alike: dict[tuple[str, str, str], list[StreamState]] = {}
+    for state in _needed(streams):
+        if state.state == BROKEN or (state.state == DENIED and state.resource == "services"):
+            alike.setdefault((state.state, state.namespace, state.reason), []).append(state)
+    return [_complaint(states) for states in alike.values()]
 
 
-def _complaint(state: StreamState) -> str:
-    where = f" in {state.namespace}" if state.namespace else ""
-    since: Any = state.since.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return f"the stream of {state.resource}{where} is {state.state} since {since}: {state.message}"
+def _complaint(states: list[StreamState]) -> str:
+    first, *others = states
+    where = f" in {first.namespace}" if first.namespace else ""
+    since: Any = min(state.since for state in states).strftime("%Y-%m-%dT%H:%M:%SZ")
+    streams = f"{'streams' if others else 'stream'} of {listing([state.resource for state in states])}"
+    return f"the {streams}{where} {'are' if others else 'is'} {first.state} since {since}: {first.message}"

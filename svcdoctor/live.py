@@ -384,7 +384,7 @@ class Live:
             broken = (datetime.now(UTC) - state.since).total_seconds() if state.state == BROKEN else 0.0
             if broken >= self._timing.lost and key not in self._lost and self._world.was_read(*key):
                 self._lost.add(key)
-                self._world.lose(Gap("watch", *_place(stream), "unreachable", state.message))
+                self._world.lose(Gap("watch", *_place(stream), state.reason, state.message))
                 self._news = True
         if self._schedule:
             self._schedule.run_due(self._world, now)

@@ -194,7 +194,7 @@ def test_denied_and_broken_streams_are_rows() -> None:
     rows.update(replace(EMPTY, denied=shop().denied), streams, frozenset())
     shown = [rows.row(index) for index in range(len(rows))]
     assert [row and (row.label, row.words) for row in shown] == [
-        ("stream of endpointslices in the whole cluster broken since 12:00:00", ""),
+        ("stream of endpointslices broken since 12:00:00", ""),
         ("cannot list nodes in the whole cluster (forbidden)", "svcdoctor rbac -A"),
         ("cannot list pods in payments (forbidden)", "svcdoctor rbac -n payments"),
     ]

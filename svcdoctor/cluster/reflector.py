@@ -42,6 +42,7 @@ class StreamState(NamedTuple):
     since: datetime
     message: str = ""
     last_heard: datetime | None = None
+    reason: str = ""  # of what is broken, as in Gap
 
 
 class LogEntry(NamedTuple):
@@ -247,7 +248,7 @@ class Reflector:
         if self.state.state == WATCHING:
             self._log(error.reason, time.monotonic(), watch=True)
         self._hurry.clear()
-        self._move(BROKEN, str(error))
+        self._move(BROKEN, str(error), error.reason)
         pause = self._next_pause(at_least)
         # Only who could not connect is helped by another's connection; streams that break would drive each other on.
         if isinstance(error, Unreachable) and not self._stopping.is_set():
@@ -272,13 +273,13 @@ class Reflector:
 
     # --- saying it
 
-    def _move(self, state: str, message: str = "") -> None:
+    def _move(self, state: str, message: str = "", reason: str = "") -> None:
         """Another state, or the same one heard of again."""
         now = datetime.now(UTC)
         before = self.state
         heard = now if state == WATCHING else before.last_heard
         since = before.since if before.state == state else now
-        self.state = StreamState(self.resource.name, self.namespace, state, since, printable(message), heard)
+        self.state = StreamState(self.resource.name, self.namespace, state, since, printable(message), heard, reason)
         if before.state != state or before.message != self.state.message:
             self._say(Moved(self, self.state))
 

@@ -388,7 +388,10 @@ def gap_entries(denied: Sequence[Gap], streams: Sequence[Stream]) -> list[Entry]
         message, since = next(iter(found.values()))
         where = f"in {namespace}" if namespace else "in the whole cluster"
         if reason == "broken":
-            words = f"stream of {listing(resources)} {where} broken since {since}"
+            place = f" in {namespace}" if namespace else ""
+            one = len(resources) == 1
+            words = f"{'stream of ' + resources[0] if one else f'{len(resources)} streams'}{place} broken since {since}"
+            words += "" if one else f": {listing(resources)}"
         else:
             words = f"cannot list {listing(resources)} {where} ({reason})"
         gaps = Gaps(reason, namespace, resources, printable(message), since)
@@ -402,7 +405,8 @@ def top_entries(diagnosis: Diagnosis, streams: Sequence[Stream]) -> list[Entry]:
     seen: Counter[str] = Counter()
     for finding in diagnosis.cluster.findings:
         # What could not be read has rows of its own.
-        if not finding.code or (finding.code == "unknown-forbidden" and diagnosis.denied):
+        is_gap = finding.status is Status.UNKNOWN and any(item.label == "needs" for item in finding.evidence)
+        if not finding.code or (is_gap and diagnosis.denied):
             continue
         seen[finding.code] += 1
         key = Key("cluster", "", finding.code, address=str(seen[finding.code]) if seen[finding.code] > 1 else "")

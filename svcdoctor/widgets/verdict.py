@@ -74,7 +74,7 @@ class Page:
     def mark(self, status: Status | None) -> tuple[str, str]:
         """Glyph and word, in one width for all."""
         glyph = marks.glyph(status, self.ascii).ljust(2)
-        return f"{glyph} {marks.word(status)}".ljust(11), marks.style(status)
+        return f"{glyph} {marks.word(status)}".ljust(10) + " ", marks.style(status)
 
     def wrapped(self) -> list[Content]:
         """The lines, those that are longer than the page cut into several."""
