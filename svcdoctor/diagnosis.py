@@ -378,8 +378,10 @@ def could_not_read(subject: Subject, gap: Gap) -> Finding:
         if code == "unknown-forbidden"
         else ()
     )
-    said = (evidence, Evidence("error", gap.message)) if gap.reason == "unreachable" else (evidence,)
-    return _printable(unknown(code, subject, _refusal(gap), *said, remedies=remedies))
+    seen = [evidence]
+    if gap.reason == "unreachable":
+        seen.append(Evidence("error", gap.message, f"asked to {gap.verb} {gap.resource} {gap.where}"))
+    return _printable(unknown(code, subject, _refusal(gap), *seen, remedies=remedies))
 
 
 def _refusal(gap: Gap) -> str:

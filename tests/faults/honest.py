@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 FAULTS = ("fail", "warn")
+NOTHING_LACKS = "something is unknown, and nothing is said to be lacking"
 
 
 def lies(report: dict[str, Any], whole: dict[str, Any]) -> list[str]:
@@ -31,7 +32,7 @@ def lies(report: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     found += [f"cluster: {fault}" for fault in worse(report["cluster"], whole["cluster"])]
     lacking = any(finding["status"] == "unknown" for entry in report["services"] for finding in entry["findings"])
     if lacking and not report["denied"] and not report["unreadable"] and not _settles(report):
-        found.append("something is unknown, and nothing is said to be lacking")
+        found.append(NOTHING_LACKS)
     return found
 
 
