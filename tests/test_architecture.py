@@ -30,7 +30,7 @@ SHELVES = {path.name for path in PACKAGES} - WHOLE
 
 # What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
 # `report` and `widgets`, whose modules may import their neighbours.
-DATA = "text objects lookup sockets connection finding labels"
+DATA = "text objects lookup sockets request connection finding labels"
 PURE = f"{DATA} check template reconcile reads"
 QUESTIONS = (
     "nearmiss ingressrule podports history bindfailure manualslice peers mentions serviceenv exposure "
@@ -46,7 +46,9 @@ MAY_IMPORT = {
     "objects": "text",
     "lookup": "objects text",
     "sockets": "objects text",
-    "connection": "objects",
+    "request": "objects text",
+    "connection": "objects request",
+    "requestplan": f"{PURE} podports case request",
     "clientpod": PURE,
     "statedclient": f"{PURE} podports mesh case",
     "finding": "objects text",
@@ -132,8 +134,11 @@ MAY_IMPORT = {
     "shell": "",
     "probe": "kube lookup objects shell text",
     "socketlook": "kube objects probe sockets",
-    "connectlook": "connection kube objects probe case statedclient world",
-    "collect": f"{PURE} world case clientpod diagnosis kube probe socketlook connectlook rounds",
+    "connectscript": "",
+    "connectlook": "connection connectscript kube objects probe case request requestplan statedclient world",
+    "forwardlook": "connection kube objects podsocket probe request",
+    "fromclient": "case connection connectlook forwardlook objects probe reconcile request statedclient world",
+    "collect": f"{PURE} world fromclient case clientpod diagnosis kube probe socketlook connectlook rounds",
     "probepod": "lookup text",
     "additions": "collect kube lookup objects probe probepod template world",
     "rbac": "diagnosis objects",
@@ -158,7 +163,8 @@ THIRD_PARTY = {
     "urllib3": {"kube"},
     "websocket": {"kube", "podsocket"},
     "dns": {"probe"},
-    "httpx": {"probe"},
+    "httpx": {"forwardlook"},
+    "httpcore": {"forwardlook"},
     "prometheus_client": {"exporter"},
     "textual": {"app", "widgets"},
     "rich": {"app", "widgets"},
@@ -196,6 +202,7 @@ THIRD_PARTY = {
         "kube",
         "podsocket",
         "probe",
+        "fromclient",
         "additions",
         "session",
         "sharing",
@@ -232,6 +239,8 @@ THINKING = {
     "traffic",
     "statedclient",
     "clientpod",
+    "connectscript",
+    "requestplan",
     "gateway",
     "checks",
     "catalogue",

@@ -14,7 +14,8 @@ from simulate import simulate
 from svcdoctor.case import Case
 from svcdoctor.clients.clientpod import client_named, client_pod, no_such_client
 from svcdoctor.clients.connection import outcome_of
-from svcdoctor.cluster.connectlook import CONNECT, MOST_ENDPOINTS, MOST_TARGETS, connect, read, targets_in
+from svcdoctor.cluster.connectlook import MOST_ENDPOINTS, MOST_TARGETS, NO_TOOL, connect, read, targets_in
+from svcdoctor.cluster.connectscript import CONNECT
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
 from svcdoctor.objects import Pod
 from svcdoctor.recordings.redact import Redactor
@@ -49,7 +50,22 @@ NO_SHELL = ExecResult(error=NO_CAT.error.replace("cat", "sh"), code=126)
         (1, "read(net): Connection reset by peer", "reset"),
         (1, "bash: connect: No route to host", "unreachable"),
         (1, "nc: can't connect to remote host (fd00::1): Network is unreachable", "unreachable"),
-        (1, "nc: bad address 'x'", "error"),
+        (1, "nc: bad address 'x'", "dns"),
+        (7, "curl: (7) Failed to connect to 127.0.0.1 port 1 after 0 ms: Couldn't connect to server", "refused"),
+        (28, "curl: (28) Connection timed out after 2004 milliseconds", "timeout"),
+        (6, "curl: (6) Could not resolve host: x", "dns"),
+        (56, "curl: (56) Recv failure: Connection reset by peer", "reset"),
+        (1, "ConnectionRefusedError: [Errno 111] Connection refused", "refused"),  # python
+        (1, "TimeoutError: timed out", "timeout"),
+        (1, "socket.gaierror: [Errno -2] Name or service not known", "dns"),
+        (1, "ECONNREFUSED", "refused"),  # node
+        (1, "ETIMEDOUT", "timeout"),
+        (1, "ECONNRESET", "reset"),
+        (1, "EHOSTUNREACH", "unreachable"),
+        (1, "REFUSED", "refused"),  # agnhost connect
+        (1, "TIMEOUT", "timeout"),
+        (1, "DNS", "dns"),
+        (1, "OTHER", "error"),
         (139, "", "error"),
     ],
 )
@@ -59,7 +75,7 @@ def test_what_became_of_a_connection_is_read_off_the_tool(code: int, words: str,
 
 def test_only_lines_of_the_script_are_read() -> None:
     output = "T tool nc -e nc\nT 2 0 1 \nnoise\nX 1 0 1 \nT 1 1 202 nc: \x1b[31mtimed out \nT 9 0 1 \nT done\n"
-    tool, tried = read(output, "T", [("10.96.0.1", 80), ("fd00::7", 8080)])
+    tool, tried, _ = read(output, "T", [("10.96.0.1", 80), ("fd00::7", 8080)])
     assert tool == "nc -e"
     assert [(one.place, one.outcome, one.milliseconds) for one in tried] == [
         ("10.96.0.1:80", "timeout", 2020),
@@ -121,7 +137,7 @@ def test_a_tool_that_takes_nothing_for_refused_is_not_believed(listening: int) -
 
 def test_no_shell_and_no_tool_are_told_apart(tmp_path) -> None:  # type: ignore[no-untyped-def]
     assert connect(Containers(web=NO_SHELL, side=NO_SHELL), POD, []).detail == "the container has no shell"
-    assert connect(Shell(path=str(tmp_path)), POD, []).detail == "no nc or bash to connect with"
+    assert connect(Shell(path=str(tmp_path)), POD, []).detail == NO_TOOL
 
 
 def test_a_second_container_may_have_what_the_first_has_not() -> None:

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import re
 
+from svcdoctor.clients.request import Answer
 from svcdoctor.objects import Object
 
 OPEN, REFUSED, TIMEOUT, RESET, UNREACHABLE, ERROR = "open", "refused", "timeout", "reset", "unreachable", "error"
-OUTCOMES = (OPEN, REFUSED, TIMEOUT, RESET, UNREACHABLE, ERROR)
-# What the C library's messages, and those of nc and bash, have in common; ncat shouts.
+DNS = "dns"  # the tool did not take the address for one
+OUTCOMES = (OPEN, REFUSED, TIMEOUT, RESET, UNREACHABLE, DNS, ERROR)
+# What the C library's messages, and those of nc and bash, have in common; ncat and agnhost shout, node has the names of
+# errno, and curl puts its exit code before its words.
 _WORDS = (
-    (REFUSED, re.compile(r"refused", re.IGNORECASE)),
-    (TIMEOUT, re.compile(r"timed? ?out", re.IGNORECASE)),
-    (RESET, re.compile(r"reset by peer", re.IGNORECASE)),
-    (UNREACHABLE, re.compile(r"unreachable|no route to host", re.IGNORECASE)),
+    (REFUSED, re.compile(r"refused|curl: \(7\)", re.IGNORECASE)),
+    (TIMEOUT, re.compile(r"timed? ?out|time-out|curl: \(28\)", re.IGNORECASE)),
+    (RESET, re.compile(r"reset by peer|connreset", re.IGNORECASE)),
+    (UNREACHABLE, re.compile(r"unreach|no route to host", re.IGNORECASE)),
+    (DNS, re.compile(r"bad address|not known|name resolution|notfound|eai_again|curl: \(6\)|^DNS\b", re.IGNORECASE)),
 )
 _KILLED = (124, 143)  # what timeout(1) returns, of coreutils and of busybox
 
@@ -59,15 +63,31 @@ class Connections(Object, frozen=True):
     pod: str
     container: str = ""
     tool: str = ""
-    """nc, or bash; empty where nothing could be tried."""
+    """One of connectscript.TOOLS; empty where nothing could be tried."""
     tried: tuple[Connection, ...] = ()
     unavailable: str = ""
     """One of lookup.UNAVAILABLE where nothing could be tried."""
     detail: str = ""
     seconds: float = 0.0
+    answers: tuple[Answer, ...] = ()
+    """What was answered to requests, over connections that opened."""
+    witnesses: tuple[Connections, ...] = ()
+    """What other Pods met afterwards: those behind the Service that did not answer, inside, or a neighbour."""
+    forwarded: tuple[Forwarded, ...] = ()
+    """What Pods answered through a port-forward, where nothing can be run inside."""
 
     def to(self, address: str, port: int | None) -> Connection | None:
         return next((one for one in self.tried if (one.address, one.port) == (address, port)), None)
+
+    def all_to(self, address: str, port: int | None) -> list[Connection]:
+        """Each attempt: the Service of a Pod that is behind it itself is tried several times."""
+        return [one for one in self.tried if (one.address, one.port) == (address, port)]
+
+    def answer(self, address: str, port: int | None) -> Answer | None:
+        return next((one for one in self.answers if (one.address, one.port) == (address, port)), None)
+
+    def witness(self, namespace: str, pod: str) -> Connections | None:
+        return next((one for one in self.witnesses if (one.namespace, one.pod) == (namespace, pod)), None)
 
     @property
     def untried(self) -> Connections:
@@ -81,10 +101,29 @@ class Connections(Object, frozen=True):
     def command(self, address: str, port: int) -> str:
         """The line that lets a person see the same."""
         container = f" -c {self.container}" if self.container else ""
-        tool = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{address}/{port}'"
-        if self.tool != "bash":
-            tool = f"nc -w 2 {address} {port} -e true" if self.tool == "nc -e" else f"nc -zvw 2 {address} {port}"
+        host = f"[{address}]" if ":" in address else address
+        tool = {
+            "nc -e": f"nc -w 2 {address} {port} -e true",
+            "bash": f"timeout 2 bash -c 'exec 3<>/dev/tcp/{address}/{port}'",
+            "python3": f"python3 -c 'import socket; socket.create_connection((\"{address}\", {port}), 2)'",
+            "node": f'node -e \'require("net").connect({port}, "{address}", () => process.exit())\'',
+            "curl": f"curl -v -m 2 telnet://{host}:{port}",
+            "agnhost": f"/agnhost connect --timeout=2s {host}:{port}",
+        }.get(self.tool, f"nc -zvw 2 {address} {port}")
         return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {tool}"
+
+
+class Forwarded(Object, frozen=True):
+    """What a program answered to a request through a port-forward, which ends at the loopback of its Pod: it goes past
+    the Service, kube-proxy and NetworkPolicies, and says nothing of the way there."""
+
+    namespace: str
+    pod: str
+    port: int
+    outcome: str
+    """OPEN, REFUSED: nobody listens on the loopback, TIMEOUT or ERROR."""
+    answer: Answer | None = None
+    detail: str = ""
 
 
 def outcome_of(code: int, words: str) -> str:

@@ -20,7 +20,8 @@ from svcdoctor.case import ClusterCase
 from svcdoctor.clients.clientpod import client_pod, no_such_client
 from svcdoctor.clients.connection import Connections
 from svcdoctor.cluster import probe
-from svcdoctor.cluster.connectlook import CONNECT_SECONDS, connect, targets_in
+from svcdoctor.cluster.connectlook import CONNECT_SECONDS
+from svcdoctor.cluster.fromclient import look_from
 from svcdoctor.cluster.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.cluster.socketlook import look_at_sockets, unseen
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
@@ -84,6 +85,7 @@ class Options(NamedTuple):
     probe: bool = True
     deadline: float = 120.0  # seconds for everything
     request_timeout: float = 60.0  # seconds for one list
+    http: str = ""  # the path to ask the Services for, instead of that of their Pods' readiness probes
 
 
 class Progress(NamedTuple):
@@ -137,6 +139,7 @@ class _Reader:
         self.scope = scope
         self.ends = time.monotonic() + options.deadline
         self.request_timeout = options.request_timeout
+        self.http = options.http
         self.progress = progress
         self.world = World(context=cluster.context)
         self.looks: Counter[Want] = Counter()  # into Pods
@@ -315,8 +318,9 @@ class _Reader:
         """What the client that a person chose is answered by the Services in scope."""
         if isinstance(client, Lookups):
             return Connections(*(self.scope.client or ("", "")), unavailable=client.unavailable, detail=client.detail)
-        targets = targets_in(self.world, _services(self.world, self.scope))
-        return connect(self.cluster, client, targets, timeout=self._seconds(CONNECT_SECONDS))
+        services = _services(self.world, self.scope)
+        seconds = self._seconds(CONNECT_SECONDS)
+        return look_from(self.cluster, self.world, services, client, self.http, timeout=seconds)
 
     def look_up(self, client: Pod | Lookups | None, second_look: SecondLook | None = None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from svcdoctor.commands.words import client_named, requirements, service_names
+from svcdoctor.commands.words import client_named, request_path, requirements, service_names
 
 if TYPE_CHECKING:
     from svcdoctor.cluster.collect import Options
@@ -26,12 +26,17 @@ class Flags(NamedTuple):
     client: str | None
     no_probe: bool
     deadline: float
+    http: str | None = None
 
     def check(self) -> None:
         if self.names and (self.all_namespaces or self.selector):
             raise click.UsageError("a Service cannot be named together with --all-namespaces or --selector")
         if self.client and self.no_probe:
             raise click.UsageError("--from names the Pod to look from, which --no-probe forbids")
+        if self.http is not None:
+            request_path(self.http)
+            if not self.client:
+                raise click.UsageError("--http names what the client of --from asks for: add --from POD or deploy/NAME")
         service_names(self.names)
         requirements(self.selector)
 
@@ -74,7 +79,7 @@ def asked_of(cluster: Cluster, flags: Flags, request_timeout: float | None) -> A
     client = client_named(flags.client, own)
     scope = Scope(where, service_names(flags.names), requirements(flags.selector), client=client)
     limits = (flags.deadline or float("inf"), 60.0 if request_timeout is None else request_timeout or float("inf"))
-    return Asked(cluster, scope, Options(not flags.no_probe, *limits))
+    return Asked(cluster, scope, Options(not flags.no_probe, *limits, http=flags.http or ""))
 
 
 def there_is_a_namespace(cluster: Cluster, namespace: str) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options(SCOPE)
+@click.option("--http", metavar="PATH", help="With --from: GET this path, instead of that of the readiness probe")
 @options(PROBE_IMAGE)
 @options(REPLAY)
 @click.option("-v", "--verbose", is_flag=True, help="Say on stderr what was asked of the server")
@@ -46,6 +47,7 @@ def diagnose(
     client: str | None,
     no_probe: bool,
     deadline: float,
+    http: str | None,
     probe_image: str | None,
     probe_pod: bool,
     yes: bool,
@@ -74,6 +76,7 @@ def diagnose(
       svcdoctor diagnose cart
       svcdoctor diagnose svc/cart svc/web -n shop
       svcdoctor diagnose cart --from deploy/frontend
+      svcdoctor diagnose cart --from deploy/frontend --http /api/cart
       svcdoctor diagnose -l app=cart -n shop
       svcdoctor diagnose cart --probe-image busybox:1.36
       svcdoctor diagnose -A -o json --no-probe
@@ -87,7 +90,7 @@ def diagnose(
     """
     gc.disable()  # nearly all that is made is held until the report is out
     click.get_current_context().call_on_close(gc.enable)
-    flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline)
+    flags = Flags(names, namespace, all_namespaces, selector, client, no_probe, deadline, http)
     files = Files(filenames, recursive, with_cluster)
     adding = ProbeImage(probe_image, probe_pod, yes)
     flags.check()

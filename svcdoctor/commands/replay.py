@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OF_A_CLUSTER = (
     *("client", "no_probe", "probe_image", "deadline", "verbose", "kubeconfig", "context", "contexts", "all_contexts"),
-    *("cluster", "user", "as_user", "as_groups", "as_uid", "request_timeout"),
+    *("http", "cluster", "user", "as_user", "as_groups", "as_uid", "request_timeout"),
 )
 
 

@@ -88,6 +88,14 @@ def service_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def request_path(path: str) -> str:
+    from svcdoctor.clients.requestplan import PATH
+
+    if not PATH.fullmatch(path):
+        raise click.UsageError(f"--http {path!r} is no path; write one such as /healthz, with %20 for a space")
+    return path
+
+
 def requirements(selector: str | None) -> tuple[Requirement, ...]:
     from svcdoctor.labels import parse
 
