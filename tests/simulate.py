@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.clients.connection import Connection, Connections
-from svcdoctor.cluster.connectlook import targets_in
+from svcdoctor.clients.connection import OUTCOMES, Connection, Connections, Forwarded
+from svcdoctor.clients.request import Answer, Request
+from svcdoctor.cluster.connectlook import requests_in, targets_in
 from svcdoctor.cluster.socketlook import unseen
 from svcdoctor.endpoints.reconcile import desired_slices, is_ready
 from svcdoctor.finding import Gap
@@ -119,6 +120,20 @@ def moment(seconds_ago: float) -> str:
     return (NOW - timedelta(seconds=seconds_ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _connection(address: str, port: int, outcome: str) -> Connection:
+    took = {"open": 10, "timeout": 2000}.get(outcome, 0)
+    return Connection(address, port, outcome, took, "Connection refused" if outcome == "refused" else "")
+
+
+def _answer(address: str, port: int, request: Request, words: str) -> Answer:
+    """`HTTP 200 OK`, `TLS`, `TLS 200 OK`, `HTTP/2`, `SERVING`, `nothing`."""
+    speaks, _, line = words.partition(" ")
+    status = int(line.split()[0]) if line[:1].isdigit() else 0
+    if speaks == "SERVING":
+        return Answer(address, port, request.text, "HTTP/2", health=speaks)
+    return Answer(address, port, request.text, speaks, status, secure=speaks == "TLS" and status > 0, words=line)
+
+
 def simulate(
     manifests: list[dict[str, Any]],
     observed: list[dict[str, Any]] | None = None,
@@ -134,7 +149,9 @@ def simulate(
     `namespace: ...`, `answers: {name: outcome or addresses}` laid over what CoreDNS would say, or
     `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it, or
     `connections: {from: pod, outcomes: {"cart:80": timeout, "cart-*:8080": refused}}`: what the client of --from met,
-    by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too.
+    by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too, with
+    `forwarded: {"cart-*:8080": HTTP 200 OK}`. `answers: {"cart:80": HTTP 500 Internal Server Error}`: to requests,
+    where the readiness probe or `http: /path` makes one. `witnesses`: see there.
     """
     return _Simulation(namespace).run(manifests, observed or [], probe or {})
 
@@ -180,26 +197,66 @@ class _Simulation:
         self,
         world: World,
         *,
-        outcomes: dict[str, str] | None = None,
+        outcomes: dict[str, str | list[str]] | None = None,
+        answers: dict[str, str] | None = None,
+        witnesses: dict[str, dict[str, str]] | None = None,
         unavailable: dict[str, str] | None = None,
+        forwarded: dict[str, str] | None = None,
         **client: str,
     ) -> Connections:
         """What a Pod of the namespace, or of another one (`namespace`), met."""
         namespace, pattern = client.get("namespace", self.namespace), client["from"]
         pods = [name for name in world.listed("pods", namespace) if fnmatch.fnmatchcase(name, pattern)]
         if unavailable:
-            return Connections(namespace, pods[0], unavailable=unavailable["reason"], detail=unavailable["detail"])
+            said = Connections(namespace, pods[0], unavailable=unavailable["reason"], detail=unavailable["detail"])
+            return replace(said, forwarded=tuple(self.forwarded(world, forwarded or {})))
         names = {pod.status.pod_ip: pod.metadata.name for pod in world.everywhere("pods")[0]}
         names |= {service.spec.cluster_ip: service.metadata.name for service in world.everywhere("services")[0]}
         services = world.everywhere("services")[0]
         tried = []
-        for address, port in targets_in(world, services):
-            place = f"{names.get(address, address)}:{port}"
-            said = [told for words, told in (outcomes or {}).items() if fnmatch.fnmatchcase(place, words)]
-            outcome = said[-1] if said else "open"
-            took = {"open": 10, "timeout": 2000}.get(outcome, 0)
-            tried.append(Connection(address, port, outcome, took, "Connection refused" if outcome == "refused" else ""))
-        return Connections(namespace, pods[0], client.get("container", "app"), "nc", tuple(tried), seconds=2.1)
+        answered = {}
+        requests = requests_in(world, services, client.get("http", ""))
+        attempts: dict[str, int] = {}
+        for target in targets_in(world, services, world.listed("pods", namespace)[pods[0]]):
+            place = f"{names.get(target[0], target[0])}:{target[1]}"
+            told = [told for words, told in (outcomes or {}).items() if fnmatch.fnmatchcase(place, words)]
+            outcome = told[-1] if told else "open"
+            if isinstance(outcome, list):  # one for each attempt, over and over
+                attempts[place] = attempts.get(place, -1) + 1
+                outcome = outcome[attempts[place] % len(outcome)]
+            tried.append(_connection(*target, outcome))
+            said = [words for pattern, words in (answers or {}).items() if fnmatch.fnmatchcase(place, pattern)]
+            if target in requests and said and outcome == "open" and target not in answered:
+                answered[target] = _answer(*target, requests[target], said[-1])
+        found = Connections(namespace, pods[0], client.get("container", "app"), "nc", tuple(tried), seconds=2.1)
+        return replace(
+            found,
+            answers=tuple(answered.values()),
+            witnesses=tuple(self.witnesses(world, namespace, witnesses or {})),
+        )
+
+    def witnesses(self, world: World, namespace: str, met: dict[str, dict[str, str]]) -> Iterator[Connections]:
+        """`{pod: {"127.0.0.1:8080": open, "self:8080": refused, "cart:80": open}}`: what other Pods met."""
+        pods, services = world.listed("pods", namespace), world.listed("services", namespace)
+        for pattern, outcomes in met.items():
+            name = next(name for name in pods if fnmatch.fnmatchcase(name, pattern))
+            tried = []
+            for place, outcome in outcomes.items():
+                host, _, port = place.rpartition(":")
+                own = {"self": pods[name].status.pod_ip}
+                address = own.get(host) or (services[host].spec.cluster_ip if host in services else host)
+                tried.append(_connection(str(address), int(port), outcome))
+            yield Connections(namespace, name, "app", "nc", tuple(tried))
+
+    def forwarded(self, world: World, told: dict[str, str]) -> Iterator[Forwarded]:
+        """`{"cart-*:8080": refused}`, or what was answered there: `HTTP 200 OK`."""
+        for place, words in told.items():
+            pattern, _, port = place.rpartition(":")
+            for name in world.listed("pods", self.namespace):
+                if fnmatch.fnmatchcase(name, pattern):
+                    is_outcome = words in OUTCOMES
+                    said = None if is_outcome else _answer("127.0.0.1", int(port), Request("http", "/healthz"), words)
+                    yield Forwarded(self.namespace, name, int(port), words if is_outcome else "open", said)
 
     def deny(self, world: World, gap: dict[str, Any]) -> None:
         """A list that the reader of this cluster may not have."""

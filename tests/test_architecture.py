@@ -108,7 +108,7 @@ MAY_IMPORT = {
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy statedclient traffic world answer"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient traffic world answer"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",

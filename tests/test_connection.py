@@ -55,9 +55,9 @@ NO_SHELL = ExecResult(error=NO_CAT.error.replace("cat", "sh"), code=126)
         (28, "curl: (28) Connection timed out after 2004 milliseconds", "timeout"),
         (6, "curl: (6) Could not resolve host: x", "dns"),
         (56, "curl: (56) Recv failure: Connection reset by peer", "reset"),
-        (1, "ConnectionRefusedError: [Errno 111] Connection refused", "refused"),  # python
-        (1, "TimeoutError: timed out", "timeout"),
-        (1, "socket.gaierror: [Errno -2] Name or service not known", "dns"),
+        (1, "[Errno 111] Connection refused", "refused"),  # python
+        (1, "timed out", "timeout"),
+        (1, "[Errno -2] Name or service not known", "dns"),
         (1, "ECONNREFUSED", "refused"),  # node
         (1, "ETIMEDOUT", "timeout"),
         (1, "ECONNRESET", "reset"),

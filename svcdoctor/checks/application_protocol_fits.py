@@ -25,6 +25,8 @@ from shlex import quote
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clients.request import SPEAKS_HTTP, SPEAKS_HTTP2, SPEAKS_TLS
+from svcdoctor.clients.statedclient import answer_on
 from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Container, PodSpec, Probe, ServicePort
@@ -72,7 +74,7 @@ def run(case: Case) -> Iterator[Finding]:
 def _told_wrongly(case: Case, index: int, port: ServicePort) -> Iterator[Finding]:
     told = (port.app_protocol or "").lower()
     for backend in case.backing:
-        spoken = _proven(case, port, backend, told) or _named(case, port, backend, told)
+        spoken = _answered(case, port, told) or _proven(case, port, backend, told) or _named(case, port, backend, told)
         if spoken is None:
             continue
         right, evidence, proven = spoken
@@ -93,6 +95,23 @@ def _told_wrongly(case: Case, index: int, port: ServicePort) -> Iterator[Finding
             pods=tuple(pod.metadata.name for pod in backend.pods),
         )
         return
+
+
+def _answered(case: Case, port: ServicePort, told: str) -> tuple[str, Evidence, bool] | None:
+    """What a program was seen to speak to the client of --from, where that contradicts what is told."""
+    answer = answer_on(case, port)
+    if answer is None:
+        return None
+    right = {
+        SPEAKS_HTTP: "http" if told in TLS else "",
+        SPEAKS_TLS: "https" if told in PLAIN else "",
+        SPEAKS_HTTP2: "kubernetes.io/h2c" if told in TLS | HTTP_1 else "",
+    }.get(answer.speaks, "")
+    words = {SPEAKS_HTTP: "plain HTTP", SPEAKS_HTTP2: "HTTP/2 without TLS"}.get(answer.speaks, answer.speaks)
+    evidence = Evidence(
+        "spoken", f"{answer.place} answers in {words}", f"{answer.asked}, asked by the client of --from"
+    )
+    return (right, evidence, True) if right else None
 
 
 def _proven(case: Case, port: ServicePort, backend: Backend, told: str) -> tuple[str, Evidence, bool] | None:

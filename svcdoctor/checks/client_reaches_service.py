@@ -24,13 +24,14 @@ dp-partial-partition
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from svcdoctor.case import LONGEST_START_SECONDS, Case, EndpointView
 from svcdoctor.check import Check, Code
-from svcdoctor.clients.connection import REFUSED, Connection
-from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, stated_client, ways
+from svcdoctor.clients.connection import OPEN, REFUSED, TIMEOUT, Connection, Forwarded
+from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, proxy_of_backends, stated_client, ways
 from svcdoctor.finding import (
     Evidence,
     Finding,
@@ -94,11 +95,29 @@ def run(case: Case) -> Iterator[Finding]:
 def _why_not(case: Case, client: StatedClient) -> Finding | None:
     """Why no connection of this client tells anything."""
     said, name = client.said, client.name
-    if said.unavailable in ("", "no-tool"):
-        why = f"{name} cannot connect: {said.detail}" if said.unavailable else _why_moot(case, client)
+    if not said.unavailable:
+        why = _why_moot(case, client)
         return skipped(client.subject, why) if why else None
-    message = f"{name} was not asked to connect: {said.detail}"
+    loopbacks = _loopbacks(case, client)
+    beside = "".join(f"; {one}" for one in loopbacks)
+    if said.unavailable == "no-tool":
+        return skipped(client.subject, f"{name} cannot connect: {said.detail}{beside}")
+    message = f"{name} was not asked to connect: {said.detail}{beside}"
     return unknown(LIMITS.get(said.unavailable, "unknown-timeout"), case.subject, message)
+
+
+def _loopbacks(case: Case, client: StatedClient) -> list[str]:
+    """What Pods behind the Service answered through a port-forward: that tells nothing of the way to them."""
+    behind = {view.pod for view in case.ready_endpoints}
+    found = [one for one in client.said.forwarded if one.namespace == case.namespace and one.pod in behind]
+    past = "by a port-forward, which goes past the Service, kube-proxy and NetworkPolicies"
+    return [f"port {one.port} on the loopback of {one.pod} {_loopback(one)}, {past}" for one in found[:1]]
+
+
+def _loopback(one: Forwarded) -> str:
+    if one.answer:
+        return f"answers {one.answer.text}"
+    return {OPEN: "is open", REFUSED: "is closed"}.get(one.outcome, f"does not tell ({one.detail or one.outcome})")
 
 
 def _why_moot(case: Case, client: StatedClient) -> str:
@@ -113,7 +132,16 @@ def _why_moot(case: Case, client: StatedClient) -> str:
         return f"there is no ready endpoint that {name} could reach"
     if all(client.is_behind(case, view) for view in case.ready_endpoints):
         return f"{name} is its only endpoint: what it reaches of itself says nothing of other clients"
+    proxy = proxy_of_backends(case)
+    found = list(ways(case, client)) if proxy else []
+    if found and all(way.leads_there and not way.failed for way in found) and not _are_answered(found):
+        return f"{proxy} of its Pods accepts every connection: that {name} connects says nothing of the program"
     return ""
+
+
+def _are_answered(found: list[Way]) -> bool:
+    """Whether a program behind a proxy must have spoken: the proxy itself says 503 where none does."""
+    return all(any(0 < answer.status < 500 for answer in way.answers) for way in found)
 
 
 def _connects(case: Case, client: StatedClient, found: list[Way]) -> Finding:
@@ -125,7 +153,8 @@ def _connects(case: Case, client: StatedClient, found: list[Way]) -> Finding:
         untried = sum(way.untried for way in found)
         beside = f" ({untried} more were not tried)" if untried else ""
         shown.append(f"{reached}{plural(len(ends), 'endpoint')}{by_themselves}{beside}")
-    return passed(client.subject, f"{client.name} connects to {listing(shown, 4)}")
+    said = "".join(f"; {words}" for words in dict.fromkeys(answer.text for way in found for answer in way.answers))
+    return passed(client.subject, f"{client.name} connects to {listing(shown, 4)}{said}")
 
 
 # --- what failed --------------------------------------------------------------------------------------------------
@@ -133,6 +162,8 @@ def _connects(case: Case, client: StatedClient, found: list[Way]) -> Finding:
 
 def _judge(case: Case, client: StatedClient, way: Way) -> Finding | None:
     failed = way.failed
+    if not failed and any(finding.code == "dp-hairpin" for _, finding in case.said):
+        return None
     if way.leads_there and (not failed or len(failed) == len(way.ends)):
         return None
     if not client.said.any_open and not _denied(case, client, failed):
@@ -201,9 +232,9 @@ def _evidence(client: StatedClient, way: Way) -> Iterator[Evidence]:
         yield Evidence("control", f"{control.place} {control.text}", source)
 
 
-def _unclear(case: Case, client: StatedClient, way: Way, why: str) -> Finding:
-    message = f"{_story(client, way)}; {why}"
-    return unknown("unknown-timeout", case.subject, message, *_evidence(client, way))
+def _unclear(case: Case, client: StatedClient, way: Way, why: str, *evidence: Evidence) -> Finding:
+    message = "; ".join([f"{_story(client, way)}; {why}", *(_loopbacks(case, client) if way.failed else [])])
+    return unknown("unknown-timeout", case.subject, message, *_evidence(client, way), *evidence)
 
 
 def _told(case: Case, way: Way, explains: Callable[[Stage, str], bool]) -> Finding | None:
@@ -232,6 +263,17 @@ def _refused(case: Case, client: StatedClient, way: Way) -> Finding:
     listeners = [item for _, found in seen for item in found]
     if any(not item.is_loopback for item in listeners) and not known:
         return _unclear(case, client, way, f"a look inside shows that {listeners[0].text} is listened on")
+    inside = _inside(case, client, way)
+    if not listeners and inside and not known:
+        if inside.own and inside.own.is_open:
+            return _unclear(case, client, way, f"inside {inside.pod} {inside.own.place} opens", *inside.evidence)
+        is_local = inside.loopback is not None and inside.loopback.is_open
+        code = "port-bind-localhost" if is_local else "port-target-unlistened"
+        why = f"inside {inside.pod} {inside.text}"
+        if inside.own and inside.loopback and (is_local or inside.loopback.outcome == REFUSED):
+            said = _say(case, client, way, code, why, *inside.evidence)
+            cure = Remedy(f"let the program listen on 0.0.0.0:{inside.own.port}")
+            return replace(said, remedies=(cure, *said.remedies)) if is_local else said
     if not known and (young := _starting(case, refusing)):
         message = f"{_story(client, way)}; {young} may not listen yet"
         return unknown("unknown-settling", case.subject, message, *_evidence(client, way))
@@ -244,6 +286,34 @@ def _refused(case: Case, client: StatedClient, way: Way) -> Finding:
     where = f"{listeners[0].text} only" if listeners else ""
     why = f"its Pods listen on {where}" if where else f"nothing listens on {listing(sorted(map(str, numbers)))} there"
     return _say(case, client, way, code, why, *evidence, known=known)
+
+
+class _Inside(NamedTuple):
+    """What a Pod that refuses, or does not answer, meets at its own addresses."""
+
+    pod: str
+    source: str
+    loopback: Connection | None
+    own: Connection | None
+
+    @property
+    def text(self) -> str:
+        words = {OPEN: "opens", REFUSED: "is refused"}
+        met = [f"{one.place} {words.get(one.outcome, one.text)}" for one in (self.loopback, self.own) if one]
+        return " and ".join(met)
+
+    @property
+    def evidence(self) -> list[Evidence]:
+        return [Evidence(one.place, one.text, self.source) for one in (self.loopback, self.own) if one]
+
+
+def _inside(case: Case, client: StatedClient, way: Way) -> _Inside | None:
+    for view, end in way.failed:
+        seen = client.said.witness(case.namespace, view.pod)
+        if seen and seen.tried:
+            loopback = seen.to("::1" if ":" in end.address else "127.0.0.1", end.port)
+            return _Inside(view.pod, f"{seen.tool} inside {view.pod}", loopback, seen.to(end.address, end.port))
+    return None
 
 
 def _starting(case: Case, names: set[str]) -> str:
@@ -284,9 +354,15 @@ def _held_back(case: Case, client: StatedClient, way: Way) -> Finding:
         why = f"all that stand on node {nodes}" if len(away) == 1 else f"all that stand on nodes {nodes}"
         doubt = Evidence("unless", "a policy of another kind keeps it from these Pods", "no NetworkPolicy does")
         return _say(case, client, way, "dp-partial-partition", why, doubt, inferred=True)
-    return _unclear(
-        case, client, way, "no NetworkPolicy keeps it out: a firewall, or a policy that is not read here, may"
-    )
+    inside = _inside(case, client, way)
+    if inside and inside.own and not inside.own.is_open and inside.loopback and inside.loopback.outcome == TIMEOUT:
+        why = f"its program takes no connections: inside {inside.pod} {inside.text}"
+        said = _say(case, client, way, "pods-ready-but-dead", why, *inside.evidence)
+        log = Remedy("read what it says", f"kubectl -n {case.namespace} logs {inside.pod} --tail=50", False)
+        return replace(said, remedies=(log, *said.remedies))
+    met = f", and inside {inside.pod} {inside.text}" if inside else ""
+    why = f"no NetworkPolicy keeps it out{met}: a firewall, or a policy that is not read here, may"
+    return _unclear(case, client, way, why, *(inside.evidence if inside else ()))
 
 
 def _by_policy(case: Case, client: StatedClient, way: Way, denied: Denied) -> Finding:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case, EndpointView, View
 from svcdoctor.clients.connection import Connection, Connections
+from svcdoctor.clients.request import Answer
 from svcdoctor.finding import Subject
 from svcdoctor.objects import Pod, ServicePort
 from svcdoctor.pods.podports import PROXIES
@@ -41,6 +42,7 @@ class Way(NamedTuple):
     own: Connection | None  # to the Service's own address; None where it has none, or it was not tried
     ends: list[tuple[EndpointView, Connection]]  # to ready endpoints that are not the client itself
     untried: int  # of these endpoints
+    answers: list[Answer]  # to requests, by the Service's own address first
 
     @property
     def failed(self) -> list[tuple[EndpointView, Connection]]:
@@ -72,20 +74,43 @@ def ways(case: Case, client: StatedClient) -> Iterator[Way]:
     for port in case.ports:
         if port.protocol != "TCP":
             continue
-        own = [client.said.to(address, port.port) for address in case.cluster_ips]
+        own = [one for address in case.cluster_ips for one in client.said.all_to(address, port.port)]
         meant = [
             (view, client.said.to(view.address, number))
             for view, number in endpoints_to_try(case, port)
             if not client.is_behind(case, view)
         ]
         ends = [(view, tried) for view, tried in meant if tried]
-        yield Way(port, next(filter(None, own), None), ends, len(meant) - len(ends))
+        places = [(one.address, one.port) for one in (*own[:1], *(end for _, end in ends))]
+        answers = [answer for place in places if (answer := client.said.answer(*place))]
+        # Of several attempts by the same address one that failed tells more.
+        shown = next((one for one in own if not one.is_open), own[0] if own else None)
+        yield Way(port, shown, ends, len(meant) - len(ends), answers)
 
 
 def proxy_of(view: View, client: StatedClient) -> str:
     """What takes every connection of the client itself, so that none tells anything; "" for nothing."""
     name = next((item.name for item in client.pod.spec.containers or () if item.name in PROXIES), "")
     return f"the proxy {name}" if name else "the mesh" if membership_of_pod(view, client.pod) else ""
+
+
+def proxy_of_backends(case: Case) -> str:
+    """What takes every connection to the Pods behind the Service: that one opens tells nothing of the program then."""
+    for backend in case.or_without(lambda: case.backing, []):
+        for pod in backend.pods:
+            name = next((item.name for item in pod.spec.containers or () if item.name in PROXIES), "")
+            if name or membership_of_pod(case, pod):
+                return f"the proxy {name}" if name else "the mesh"
+    return ""
+
+
+def answer_on(case: Case, port: ServicePort) -> Answer | None:
+    """What a program behind this port was seen to answer, where nothing else could have."""
+    client = case.or_without(lambda: stated_client(case), None)
+    if client is None or proxy_of(case, client) or proxy_of_backends(case):
+        return None
+    found = (way.answers for way in ways(case, client) if way.port == port)
+    return next((answers[-1] for answers in found if answers), None)
 
 
 def is_let_through(case: Case, client: StatedClient) -> bool:
@@ -97,6 +122,6 @@ def is_let_through(case: Case, client: StatedClient) -> bool:
 def is_served(case: Case, port: ServicePort) -> bool:
     """Whether a client that a person named was seen to connect to each endpoint of the port that it tried."""
     client = case.or_without(lambda: stated_client(case), None)
-    if client is None or proxy_of(case, client):
+    if client is None or proxy_of(case, client) or proxy_of_backends(case):
         return False
     return any(way.ends and not way.failed for way in ways(case, client) if way.port == port)

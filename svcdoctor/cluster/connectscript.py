@@ -18,7 +18,8 @@ TOOLS = ("nc", "nc -e", "bash", "python3", "node", "curl", "agnhost")
 _PYTHON = """\
 import socket,ssl,sys
 a=sys.argv
-s=socket.create_connection(a[1:3],2)
+try:s=socket.create_connection(a[1:3],2)
+except OSError as e:sys.exit(str(e))
 if a[4:]:s=ssl._create_unverified_context().wrap_socket(s)
 if a[3:]:s.sendall(sys.stdin.buffer.read())
 for _ in range(int(a[3]) if a[3:] else 0):sys.stdout.buffer.write(s.recv(512));sys.stdout.flush()"""
@@ -83,7 +84,7 @@ printf '%s tool %s\n' "$token" "$tool $unfit"
 speaker=
 has nc && case $(nc --help 2>&1; nc -h 2>&1) in *BusyBox*) speaker='nc -e' ;; *OpenBSD*) speaker=nc ;; esac
 for candidate in node python3 bash; do has $candidate && speaker=$candidate; done
-has od && has dd && has timeout || speaker=
+has od && has dd && has head && has timeout || speaker=
 secured=
 for candidate in wget node python3 curl; do has $candidate && secured=$candidate; done
 
@@ -111,13 +112,13 @@ secure() {
         wget)
             case $1 in *:*) set -- "[$1]" "$2" ;; esac
             set -- -S -O /dev/null -T 2 --no-check-certificate --header "Host: $host" "https://$1:$2$path"
-            timeout 2 wget "$@" 2>&1 ;;
+            timeout 2 wget "$@" 2>&1 | grep HTTP/ ;;
     esac </dev/null 2>/dev/null
 }
 
 part() {
     now; began=$uptime
-    said=$("$2" "$4" "$5" "$6" "$7" | dd bs=512 count=4 2>/dev/null | od -An -v -tx1 | tr -d ' \n')
+    said=$("$2" "$4" "$5" "$6" "$7" | head -c 2048 | od -An -v -tx1 | tr -d ' \n')
     now
     printf '%s %s %s %s %s\n' "$token" "$3" "$1" "$((uptime - began))" "$said"
 }

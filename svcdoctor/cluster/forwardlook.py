@@ -129,7 +129,11 @@ class _Stream(httpcore.NetworkStream):
         try:
             stream.do(stream.tls.do_handshake, timeout)
         except ssl.SSLError as error:
+            self.close()
             raise httpcore.ConnectError(str(error)) from error
+        except (httpcore.NetworkError, httpcore.TimeoutException):
+            self.close()
+            raise
         return stream
 
     def get_extra_info(self, info: str) -> Any:

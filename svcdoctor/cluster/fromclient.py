@@ -19,7 +19,6 @@ from svcdoctor.clients.connection import Connections, Forwarded
 from svcdoctor.clients.request import Request
 from svcdoctor.clients.statedclient import endpoints_to_try
 from svcdoctor.cluster.connectlook import CONNECT_SECONDS, Target, connect, requests_in, targets_in
-from svcdoctor.cluster.forwardlook import forward
 from svcdoctor.cluster.probe import Cluster
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.objects import Pod, Service
@@ -120,6 +119,10 @@ def _neighbours(case: Case, client: Pod, said: Connections) -> Iterator[tuple[Po
 def _forwarded(
     cluster: Cluster, meant: Sequence[End], requests: Mapping[Target, Request], ends: float
 ) -> tuple[Forwarded, ...]:
+    if not meant:
+        return ()
+    from svcdoctor.cluster.forwardlook import forward  # takes a tenth of a second, and is seldom needed
+
     def ask(end: End) -> Callable[[], Forwarded]:
         left = max(0.0, ends - time.monotonic())
         return lambda: forward(cluster, end.pod, end.port, requests.get(end.target), timeout=left)
