@@ -31,7 +31,9 @@ from svcdoctor.clients.request import SPEAKS_HTTP, SPEAKS_TLS, Answer
 from svcdoctor.clients.requestplan import told_tls
 from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, proxy_of_backends, stated_client, ways
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
+from svcdoctor.pods.podports import PROXIES
 from svcdoctor.pods.template import TEMPLATE_KINDS, Template
+from svcdoctor.policies.mesh import membership_of_pod, running_pods
 from svcdoctor.text import listing, plural
 
 CHECK = Check(
@@ -70,12 +72,20 @@ def _mismatch(case: Case, client: StatedClient, way: Way) -> Finding | None:
         for template, use in case.or_without(lambda: case.callers, [])
         if use.certain and use.scheme in _SCHEMES and (use.port or use.implied_port) == way.port.port
     ]
-    wrong = [(template, use) for template, use in callers if _SCHEMES[use.scheme] != speaks]
+    wrong = [one for one in callers if _SCHEMES[one[1].scheme] != speaks and not _has_proxy(case, one[0])]
     if wrong:
         return _called_wrongly(case, client, way, speaks, wrong)
     if callers or way.port.app_protocol or case.spec.type == "LoadBalancer":
         return None  # callers know, the other check tells it, or a load balancer may end TLS
     return _named_wrongly(case, client, way, speaks)
+
+
+def _has_proxy(case: Case, template: Template) -> bool:
+    """Whether a proxy of a mesh may speak TLS for a caller that speaks plain text."""
+    specs = [template.spec, *(pod.spec for pod in running_pods(case, template))]
+    return any(container.name in PROXIES for spec in specs for container in spec.containers or ()) or any(
+        membership_of_pod(case, pod) for pod in running_pods(case, template)
+    )
 
 
 def _called_wrongly(

@@ -109,7 +109,8 @@ def _why_not(case: Case, client: StatedClient) -> Finding | None:
 def _loopbacks(case: Case, client: StatedClient) -> list[str]:
     """What Pods behind the Service answered through a port-forward: that tells nothing of the way to them."""
     behind = {view.pod for view in case.ready_endpoints}
-    found = [one for one in client.said.forwarded if one.namespace == case.namespace and one.pod in behind]
+    told = (one for one in client.said.forwarded if one.outcome in (OPEN, REFUSED))
+    found = [one for one in told if one.namespace == case.namespace and one.pod in behind]
     past = "by a port-forward, which goes past the Service, kube-proxy and NetworkPolicies"
     return [f"port {one.port} on the loopback of {one.pod} {_loopback(one)}, {past}" for one in found[:1]]
 
@@ -117,7 +118,7 @@ def _loopbacks(case: Case, client: StatedClient) -> list[str]:
 def _loopback(one: Forwarded) -> str:
     if one.answer:
         return f"answers {one.answer.text}"
-    return {OPEN: "is open", REFUSED: "is closed"}.get(one.outcome, f"does not tell ({one.detail or one.outcome})")
+    return "is open" if one.outcome == OPEN else "is closed"
 
 
 def _why_moot(case: Case, client: StatedClient) -> str:

@@ -61,7 +61,7 @@ def documents(certificate: Path, key: Path) -> list[Document]:
     return [
         {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "tls"}, "stringData": files},
         {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "nginx"}, "data": {"shop.conf": NGINX}},
-        pod("web", args=("pause",), env=calls),
+        pod("web", args=("pause",), env=calls, securityContext={"readOnlyRootFilesystem": True}),
         mounted(pod("safe", args=speaks_tls, readinessProbe=asks_tls), "/tls", secret={"secretName": "tls"}),
         mounted(
             pod("front", "nginx:1.22", readinessProbe=ready(httpGet={"path": "/", "port": 80})),
