@@ -51,6 +51,7 @@ MAY_IMPORT = {
     "requestplan": f"{PURE} podports case request",
     "clientpod": PURE,
     "statedclient": f"{PURE} podports mesh case",
+    "witness": f"{PURE} case statedclient",
     "finding": "objects text",
     "check": "finding",
     "template": "finding objects text",
@@ -108,7 +109,8 @@ MAY_IMPORT = {
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient traffic world answer"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
+        "world answer"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",
@@ -241,6 +243,7 @@ THINKING = {
     "clientpod",
     "connectscript",
     "requestplan",
+    "witness",
     "gateway",
     "checks",
     "catalogue",

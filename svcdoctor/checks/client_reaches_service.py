@@ -24,14 +24,14 @@ dp-partial-partition
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from svcdoctor.case import LONGEST_START_SECONDS, Case, EndpointView
 from svcdoctor.check import Check, Code
-from svcdoctor.clients.connection import OPEN, REFUSED, TIMEOUT, Connection, Forwarded
+from svcdoctor.clients.connection import REFUSED, TIMEOUT, Connection
 from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, proxy_of_backends, stated_client, ways
+from svcdoctor.clients.witness import inside_of, loopbacks
 from svcdoctor.finding import (
     Evidence,
     Finding,
@@ -98,27 +98,11 @@ def _why_not(case: Case, client: StatedClient) -> Finding | None:
     if not said.unavailable:
         why = _why_moot(case, client)
         return skipped(client.subject, why) if why else None
-    loopbacks = _loopbacks(case, client)
-    beside = "".join(f"; {one}" for one in loopbacks)
+    beside = "".join(f"; {one}" for one in loopbacks(case, client))
     if said.unavailable == "no-tool":
         return skipped(client.subject, f"{name} cannot connect: {said.detail}{beside}")
     message = f"{name} was not asked to connect: {said.detail}{beside}"
     return unknown(LIMITS.get(said.unavailable, "unknown-timeout"), case.subject, message)
-
-
-def _loopbacks(case: Case, client: StatedClient) -> list[str]:
-    """What Pods behind the Service answered through a port-forward: that tells nothing of the way to them."""
-    behind = {view.pod for view in case.ready_endpoints}
-    told = (one for one in client.said.forwarded if one.outcome in (OPEN, REFUSED))
-    found = [one for one in told if one.namespace == case.namespace and one.pod in behind]
-    past = "by a port-forward, which goes past the Service, kube-proxy and NetworkPolicies"
-    return [f"port {one.port} on the loopback of {one.pod} {_loopback(one)}, {past}" for one in found[:1]]
-
-
-def _loopback(one: Forwarded) -> str:
-    if one.answer:
-        return f"answers {one.answer.text}"
-    return "is open" if one.outcome == OPEN else "is closed"
 
 
 def _why_moot(case: Case, client: StatedClient) -> str:
@@ -234,7 +218,7 @@ def _evidence(client: StatedClient, way: Way) -> Iterator[Evidence]:
 
 
 def _unclear(case: Case, client: StatedClient, way: Way, why: str, *evidence: Evidence) -> Finding:
-    message = "; ".join([f"{_story(client, way)}; {why}", *(_loopbacks(case, client) if way.failed else [])])
+    message = "; ".join([f"{_story(client, way)}; {why}", *(loopbacks(case, client) if way.failed else [])])
     return unknown("unknown-timeout", case.subject, message, *_evidence(client, way), *evidence)
 
 
@@ -264,7 +248,7 @@ def _refused(case: Case, client: StatedClient, way: Way) -> Finding:
     listeners = [item for _, found in seen for item in found]
     if any(not item.is_loopback for item in listeners) and not known:
         return _unclear(case, client, way, f"a look inside shows that {listeners[0].text} is listened on")
-    inside = _inside(case, client, way)
+    inside = inside_of(case, client, way)
     if not listeners and inside and not known:
         if inside.own and inside.own.is_open:
             return _unclear(case, client, way, f"inside {inside.pod} {inside.own.place} opens", *inside.evidence)
@@ -287,34 +271,6 @@ def _refused(case: Case, client: StatedClient, way: Way) -> Finding:
     where = f"{listeners[0].text} only" if listeners else ""
     why = f"its Pods listen on {where}" if where else f"nothing listens on {listing(sorted(map(str, numbers)))} there"
     return _say(case, client, way, code, why, *evidence, known=known)
-
-
-class _Inside(NamedTuple):
-    """What a Pod that refuses, or does not answer, meets at its own addresses."""
-
-    pod: str
-    source: str
-    loopback: Connection | None
-    own: Connection | None
-
-    @property
-    def text(self) -> str:
-        words = {OPEN: "opens", REFUSED: "is refused"}
-        met = [f"{one.place} {words.get(one.outcome, one.text)}" for one in (self.loopback, self.own) if one]
-        return " and ".join(met)
-
-    @property
-    def evidence(self) -> list[Evidence]:
-        return [Evidence(one.place, one.text, self.source) for one in (self.loopback, self.own) if one]
-
-
-def _inside(case: Case, client: StatedClient, way: Way) -> _Inside | None:
-    for view, end in way.failed:
-        seen = client.said.witness(case.namespace, view.pod)
-        if seen and seen.tried:
-            loopback = seen.to("::1" if ":" in end.address else "127.0.0.1", end.port)
-            return _Inside(view.pod, f"{seen.tool} inside {view.pod}", loopback, seen.to(end.address, end.port))
-    return None
 
 
 def _starting(case: Case, names: set[str]) -> str:
@@ -355,7 +311,7 @@ def _held_back(case: Case, client: StatedClient, way: Way) -> Finding:
         why = f"all that stand on node {nodes}" if len(away) == 1 else f"all that stand on nodes {nodes}"
         doubt = Evidence("unless", "a policy of another kind keeps it from these Pods", "no NetworkPolicy does")
         return _say(case, client, way, "dp-partial-partition", why, doubt, inferred=True)
-    inside = _inside(case, client, way)
+    inside = inside_of(case, client, way)
     if inside and inside.own and not inside.own.is_open and inside.loopback and inside.loopback.outcome == TIMEOUT:
         why = f"its program takes no connections: inside {inside.pod} {inside.text}"
         said = _say(case, client, way, "pods-ready-but-dead", why, *inside.evidence)
