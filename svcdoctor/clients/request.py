@@ -95,7 +95,7 @@ def answer_of(address: str, port: int, request: Request, parts: Mapping[str, byt
     elif line:
         speaks = SPEAKS_HTTP
     elif _frames(plain) or _frames(hello):
-        speaks, health = SPEAKS_HTTP2, _health_in(plain)
+        speaks, health = SPEAKS_HTTP2, health_in(plain)
     elif plain or hello:
         speaks, words = SPEAKS_ELSE, _shown(plain or hello)
     if line:
@@ -157,7 +157,7 @@ def _frames(data: bytes) -> list[tuple[int, int, bytes]]:
     return found
 
 
-def _health_in(data: bytes) -> str:
+def health_in(data: bytes) -> str:
     """The status in a HealthCheckResponse; "" where the server gave none, as one without that service does."""
     for kind, stream, payload in _frames(data):
         if (kind, stream) == (_DATA, 1) and len(payload) >= 5:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpcore
 import httpx
 
 from svcdoctor.clients.connection import ERROR, OPEN, REFUSED, TIMEOUT, Forwarded
-from svcdoctor.clients.request import GRPC, HTTPS, Answer, Request, answer_of, client_hello
+from svcdoctor.clients.request import GRPC, HTTPS, Answer, Request, answer_of, client_hello, health_in
 from svcdoctor.cluster.kube import KubeError
 from svcdoctor.cluster.podsocket import PodSocket, PortForwardError
 from svcdoctor.cluster.probe import Cluster, one_line
@@ -52,9 +52,11 @@ def _ask(cluster: Cluster, place: tuple[str, str, int], request: Request, second
             return _http(cluster, place, request, seconds)
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.NetworkError, httpcore.TimeoutException):
             pass  # what speaks there is no HTTP, or not as it was asked
-    name = "grpc" if request.kind == GRPC else "plain"
-    parts = {name: _bytes(cluster, place, request.payload, seconds)}
-    parts["hello"] = _bytes(cluster, place, client_hello(), seconds)
+    is_grpc = request.kind == GRPC
+    said = _bytes(cluster, place, request.payload, seconds, lambda data: not is_grpc or bool(health_in(data)))
+    parts = {"grpc" if is_grpc else "plain": said}
+    if not (is_grpc and said):
+        parts["hello"] = _bytes(cluster, place, client_hello(), seconds)
     return answer_of(LOOPBACK, place[2], request, parts)
 
 
@@ -74,14 +76,20 @@ def _http(cluster: Cluster, place: tuple[str, str, int], request: Request, secon
     return answer_of(LOOPBACK, place[2], request, {"plain": line + b"\r\n\r\n" + body})
 
 
-def _bytes(cluster: Cluster, place: tuple[str, str, int], data: bytes, seconds: float) -> bytes:
+def _bytes(
+    cluster: Cluster,
+    place: tuple[str, str, int],
+    data: bytes,
+    seconds: float,
+    is_enough: Callable[[bytes], bool] = bool,
+) -> bytes:
     """The first bytes of the answer; none where the server closes or is silent."""
     ends = time.monotonic() + seconds
     found = b""
     try:
         with cluster.port_forward(*place, timeout=seconds) as connection:
             connection.send(data)
-            while len(found) < _MOST and (left := ends - time.monotonic()) > 0:
+            while not (found and is_enough(found)) and len(found) < _MOST and (left := ends - time.monotonic()) > 0:
                 connection.settimeout(left)
                 piece = connection.recv(_MOST)
                 if not piece:
