@@ -136,7 +136,7 @@ MAY_IMPORT = {
     "shell": "",
     "probe": "kube lookup objects shell text",
     "socketlook": "kube objects probe sockets",
-    "connectscript": "",
+    "connectscript": "shell",
     "connectlook": "connection connectscript kube objects probe case request requestplan statedclient world",
     "forwardlook": "connection kube objects podsocket probe request",
     "fromclient": "case connection connectlook forwardlook objects probe reconcile request statedclient world",

@@ -205,7 +205,7 @@ def test_each_tool_carries_requests(tool: str, tmp_path: Path, serving: Callable
     assert [(answer.speaks, answer.status) for answer in said.answers] == [("HTTP", 200), ("TLS", 0)]
 
 
-@pytest.mark.parametrize("tool", ["python3", "node", "curl", "wget"])
+@pytest.mark.parametrize("tool", ["python3", "node", "curl"])
 def test_some_read_what_is_said_inside_of_tls(tool: str, tmp_path: Path, serving: Callable[..., int]) -> None:
     if not shutil.which(tool) or not shutil.which("bash"):
         pytest.skip(f"no {tool}, or no bash")

@@ -12,6 +12,8 @@ A line that begins with the token is the script's, and written at once, so that 
 
 from __future__ import annotations
 
+from svcdoctor.cluster.shell import WITHIN
+
 # Each tool connects, and closes at once what opens. In their order; the first that calls a closed port refused is used.
 TOOLS = ("nc", "nc -e", "bash", "python3", "node", "curl", "agnhost")
 
@@ -31,7 +33,8 @@ s.setTimeout(2e3,()=>e("ETIMEDOUT"));s.on("error",e);s.on("end",()=>process.exit
 s.on("data",d=>{process.stdout.write(d.subarray(0,512));--c||process.exit(0)})"""
 
 CONNECT = (
-    r"""
+    WITHIN
+    + r"""
 set -f
 export LC_ALL=C
 token=$1 hello=$2 requests=$3
@@ -56,7 +59,7 @@ connect() {
     case $1 in
         nc) nc -z -vv -w 2 "$2" "$3" ;;
         "nc -e") nc -w 2 "$2" "$3" -e true ;;
-        bash) timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3" ;;
+        bash) within 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$2" "$3" ;;
         python3) python3 -c "$python" "$2" "$3" ;;
         node) node -e "$node" "$2" "$3" ;;
         curl)
@@ -80,39 +83,36 @@ done
 printf '%s tool %s\n' "$token" "$tool $unfit"
 [ "$tool" = none ] && exit
 
-# What sends bytes as they are: bash, python, node, nc of busybox, nc of BSD. And what speaks TLS.
+# What sends bytes as they are: bash, python, node, nc of busybox, nc of BSD. And what speaks TLS: not the wget of
+# busybox, which leaves a process behind.
 speaker=
 has nc && case $(nc --help 2>&1; nc -h 2>&1) in *BusyBox*) speaker='nc -e' ;; *OpenBSD*) speaker=nc ;; esac
 for candidate in node python3 bash; do has $candidate && speaker=$candidate; done
-has od && has dd && has head && has timeout || speaker=
+has od && has dd && has head && has sleep || speaker=
 secured=
-for candidate in wget node python3 curl; do has $candidate && secured=$candidate; done
+for candidate in node python3 curl; do has $candidate && secured=$candidate; done
 
-answer='exec 3>&2 2>/dev/null; printf "$0"; timeout 2 dd bs=512 count=$1 >&3'
+answer='exec 3>&2 2>/dev/null; printf "$0"; exec dd bs=512 count=$1 >&3'
 
 # The first bytes of the answer to the bytes $3, in $4 pieces at most.
 speak() {
     case $speaker in
-        bash) timeout 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"; printf "$2" >&3; dd bs=512 count=$3 <&3' "$@" ;;
-        python3) printf "$3" | timeout 2 python3 -c "$python" "$1" "$2" "$4" ;;
-        node) printf "$3" | timeout 2 node -e "$node" "$1" "$2" "$4" ;;
-        "nc -e") nc -w 2 "$1" "$2" -e sh -c "$answer" "$3" "$4" 2>&1 ;;
-        nc) printf "$3" | timeout 2 nc -w 2 "$1" "$2" | dd bs=512 count="$4" ;;
+        bash) within 2 bash -c 'exec 3<>"/dev/tcp/$0/$1"; printf "$2" >&3; exec dd bs=512 count=$3 <&3' "$@" ;;
+        python3) printf "$3" | within 2 python3 -c "$python" "$1" "$2" "$4" ;;
+        node) printf "$3" | within 2 node -e "$node" "$1" "$2" "$4" ;;
+        "nc -e") within 2 nc -w 2 "$1" "$2" -e sh -c "$answer" "$3" "$4" 2>&1 ;;
+        nc) printf "$3" | within 2 nc -w 2 "$1" "$2" | dd bs=512 count="$4" ;;
     esac 2>/dev/null
 }
 
 # The same inside of TLS, whoever the certificate is for.
 secure() {
     case $secured in
-        python3) printf "$3" | timeout 2 python3 -c "$python" "$1" "$2" 1 tls ;;
-        node) printf "$3" | timeout 2 node -e "$node" "$1" "$2" 1 tls ;;
+        python3) printf "$3" | within 2 python3 -c "$python" "$1" "$2" 1 tls ;;
+        node) printf "$3" | within 2 node -e "$node" "$1" "$2" 1 tls ;;
         curl)
             case $1 in *:*) set -- "[$1]" "$2" ;; esac
             curl -ksSi --http1.1 -m 2 --connect-to "::$1:$2" "https://$host:$2$path" ;;
-        wget)
-            case $1 in *:*) set -- "[$1]" "$2" ;; esac
-            set -- -S -O /dev/null -T 2 --no-check-certificate --header "Host: $host" "https://$1:$2$path"
-            timeout 2 wget "$@" 2>&1 | grep HTTP/ ;;
     esac </dev/null 2>/dev/null
 }
 

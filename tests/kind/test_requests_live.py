@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from cluster import Cluster
+from fake_apiserver import CERTIFICATE, KEY
 
 AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.57"
 DISTROLESS = "svcdoctor/agnhost-distroless:2.57"
@@ -51,8 +50,8 @@ def ready(**probe: Any) -> Document:
     return {"periodSeconds": 2, **probe}
 
 
-def documents(certificate: Path, key: Path) -> list[Document]:
-    files = {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}
+def documents() -> list[Document]:
+    files = {"tls.crt": CERTIFICATE, "tls.key": KEY}
     speaks_tls = ("netexec", "--http-port=8443", "--tls-cert-file=/tls/tls.crt", "--tls-private-key-file=/tls/tls.key")
     calls = [{"name": "SAFE_URL", "value": "http://safe"}, {"name": "PLAIN_URL", "value": "https://plain:80"}]
     asks_tls = ready(httpGet={"path": "/healthz", "port": 8443, "scheme": "HTTPS"})
@@ -83,15 +82,11 @@ def documents(certificate: Path, key: Path) -> list[Document]:
 
 
 @pytest.fixture(scope="module")
-def shop(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    files = tmp_path_factory.mktemp("tls")
-    certificate, key = files / "tls.crt", files / "tls.key"
-    made = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=safe")
-    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+def shop(cluster: Cluster) -> Iterator[Cluster]:
     try:
         cluster.kubectl("create", "namespace", HERE)
         cluster.kubectl("-n", HERE, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
-        items = {"kind": "List", "apiVersion": "v1", "items": documents(certificate, key)}
+        items = {"kind": "List", "apiVersion": "v1", "items": documents()}
         cluster.kubectl("-n", HERE, "apply", "-f", "-", input=json.dumps(items))
         cluster.kubectl("-n", HERE, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
         yield cluster
