@@ -242,6 +242,16 @@ class View:
         self.touched.add(resource)
         return self.world.everywhere(resource)
 
+    def found_everywhere(self, index: Index) -> list[Any]:
+        """The objects of an index in all namespaces we may read: found once, however many there are of the kind."""
+
+        def look() -> list[Any]:
+            places = self.world.namespaces_of(index.resource)[0]
+            return [item for place in places for item in self.world.found(index, place, True)]
+
+        self.touched.add(index.resource)
+        return self.shared(("in all namespaces", index.name), look)
+
     def or_without(self, question: Callable[[], T], answer: U) -> T | U:
         """The answer to a question, or this one where what it needs may not be read: for what only adds detail."""
         try:

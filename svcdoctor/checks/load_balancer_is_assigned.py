@@ -31,6 +31,7 @@ from svcdoctor.entry.loadbalancer import complaint, provides, said_by_controller
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
 from svcdoctor.objects import Event, Pod
 from svcdoctor.text import duration, listing, shorten
+from svcdoctor.world import Index
 
 CHECK = Check(
     step=Step.ENTRY,
@@ -41,6 +42,7 @@ CHECK = Check(
     reads=("services", "events", "pods"),
 )
 
+PROVIDER_PODS = Index("load-balancer controllers", "pods", lambda pod: (True,) if provides(pod) else ())
 PROVIDER_SECONDS = 60.0  # controllers answer, or complain, within seconds
 # Classes whose controllers a cloud runs where nobody sees them.
 ELSEWHERE = ("eks.amazonaws.com/", "networking.gke.io/", "oci.oraclecloud.com/")
@@ -84,7 +86,7 @@ def _class(case: Case, said: list[Event]) -> Finding:
     if claiming:
         place = f"{claiming.metadata.namespace}/{claiming.metadata.name}"
         return skipped(case.subject, f"no address yet; {place} runs, which serves class {wanted}")
-    providers = [pod.metadata.name for pod in pods if provides(pod)]
+    providers = [pod.metadata.name for pod in case.found_everywhere(PROVIDER_PODS)]
     seen = "in the whole cluster" if all_services and all_pods else "in the namespaces that can be read"
     again = (
         f"kubectl -n {case.namespace} get service {case.name} -o yaml"
@@ -136,7 +138,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
             case.subject,
             f"no address yet, and no events; other Services have one, such as {other.namespace}/{other.name}",
         )
-    providers = [pod for pod in case.everywhere("pods")[0] if provides(pod)]
+    providers = case.found_everywhere(PROVIDER_PODS)
     if providers:
         pod = providers[0].metadata
         return skipped(
@@ -146,7 +148,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
 
 
 def _no_provider(case: Case) -> Finding:
-    whole = case.everywhere("pods")[1] and case.everywhere("services")[1]
+    whole = all(case.world.namespaces_of(kind)[1] for kind in ("pods", "services"))
     node_ports = [str(port.node_port) for port in case.ports if port.node_port]
     age, inside = duration(case.age(case.service)), listing(case.cluster_ips)
     seen = "in the whole cluster" if whole else "in the namespaces that can be read"

@@ -217,13 +217,7 @@ def _serves_classless(view: View) -> bool:
 
 def _found(view: View, index: Index) -> list[Any]:
     """The objects of an index in all namespaces that we see; [] where nobody may look."""
-
-    def look() -> list[Any]:
-        places = view.world.namespaces_of(index.resource)[0]
-        return [item for place in places for item in view.world.found(index, place, True)]
-
-    view.touched.add(index.resource)
-    return view.or_without(lambda: view.shared(("in all namespaces", index.name), look), [])
+    return view.or_without(lambda: view.found_everywhere(index), [])
 
 
 def _sees_all(view: View, resource: str) -> bool:
