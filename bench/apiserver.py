@@ -2,11 +2,13 @@
 
     python bench/apiserver.py SERVICES        # prints its port when it is ready, stops when its standard input ends
 
-Besides the API it has GET /bench/stats, /bench/churn?rate=N (Pod events a second; 0 stops them) and
+Besides the API it has GET /bench/stats, /bench/churn?rate=N (Pod events a second; 0 stops them),
+/bench/churn?events=N (at least so many events, as fast as they are taken),
 /bench/break?service=N and /bench/heal?service=N (a selector that finds nothing, and the right one again), and
 /bench/slow?milliseconds=N&megabits=N (each answer waits, and takes what such a line would; 0 is as fast as it goes).
 Pages of all namespaces are made before the port is printed, those of one namespace when they are first asked for.
-Churn is rolling restarts: each takes nine Pod events and three of the slice.
+Churn is rolling restarts: each takes nine Pod events and three of the slice, and brings a Pod that never was before.
+Of each kind the latest events are kept, as in a real server's watch cache: who asks for older ones is told 410.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
@@ -32,6 +35,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from svcdoctor.objects import RESOURCES, Resource
 
 PAGE = 500
+KEPT = 10_000  # events of a kind
+AHEAD = 500  # of the slowest watch, when events come as fast as they are taken
+RESTARTS, STEPS = 40, 9  # at a time, and of each
 COMPRESSED = 128 * 1024  # smaller answers go as they are, as the API server's do
 HEAD = "HTTP/1.1 {} OK\r\nContent-Type: application/json\r\n"
 Told = tuple[str, str, world.Document]  # resource, kind of event, object
@@ -63,14 +69,46 @@ def discovery() -> bytes:
     return json.dumps({"kind": "APIGroupDiscoveryList", "items": items}).encode()
 
 
+def chunk(line: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(line), line)
+
+
+class Log:
+    """The latest events of a kind, a line each, and how far each watch has sent them."""
+
+    def __init__(self) -> None:
+        self.count = 0  # of all that there were
+        self.forgotten = 0  # the version of the last one that is not kept
+        self.sent: dict[int, int] = {}  # by connection, the version
+        self._versions: list[int] = []
+        self._lines: list[bytes] = []
+
+    def add(self, version: int, line: bytes) -> None:
+        self.count += 1
+        self._versions.append(version)
+        self._lines.append(line)
+        if len(self._lines) == 2 * KEPT:
+            self.forgotten = self._versions[KEPT - 1]
+            del self._versions[:KEPT], self._lines[:KEPT]
+
+    def after(self, version: int) -> list[bytes]:
+        return self._lines[bisect_right(self._versions, version) :]
+
+    @property
+    def waiting(self) -> int:
+        """Events that the slowest watch has not sent."""
+        return len(self._versions) - bisect_right(self._versions, min(self.sent.values(), default=self.forgotten))
+
+
 class Server:
     def __init__(self, count: int) -> None:
         self.count = count
         self.pages: dict[tuple[str, str], list[bytes]] = {}  # by kind and namespace
-        self.logs: dict[str, list[bytes]] = defaultdict(list)  # the events of each kind, from the start
+        self.logs: dict[str, Log] = defaultdict(Log)
         self.news = threading.Condition()
         self.version = 1
         self.rate = 0.0
+        self.left = 0  # events that are yet to come as fast as they are taken
         self.sent: dict[str, tuple[float, int, int]] = {}  # the last page of each kind: when, how often, bytes
         self.asked: list[str] = []  # the paths, since the last stats
         self.watches = 0
@@ -170,24 +208,29 @@ class Server:
         connection.sendall((HEAD.format(200) + "Transfer-Encoding: chunked\r\n\r\n").encode())
         self.watches += 1
         log = self.logs[resource]
-        seen = 0 if version <= 1 else len(log)
         bookmark = time.monotonic() + 60
-        while True:
-            with self.news:
-                if len(log) <= seen:
-                    self.news.wait(max(bookmark - time.monotonic(), 0.01))
-                lines, seen = log[seen:], len(log)
-            if time.monotonic() >= bookmark:
-                bookmark = time.monotonic() + 60
-                moved = {"kind": RESOURCES[resource].kind, "metadata": {"resourceVersion": str(self.version)}}
-                lines = [*lines, msgspec.json.encode({"type": "BOOKMARK", "object": moved}) + b"\n"]
-            # The API server sends each event as a chunk of its own.
-            chunks = b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines)
-            connection.sendall(chunks)
+        try:
+            while version >= log.forgotten:
+                log.sent[connection.fileno()] = version
+                with self.news:
+                    if not log.after(version):
+                        self.news.wait(max(bookmark - time.monotonic(), 0.01))
+                    lines, version = log.after(version), self.version
+                if time.monotonic() >= bookmark:
+                    bookmark = time.monotonic() + 60
+                    moved = {"kind": RESOURCES[resource].kind, "metadata": {"resourceVersion": str(version)}}
+                    lines = [*lines, msgspec.json.encode({"type": "BOOKMARK", "object": moved}) + b"\n"]
+                # The API server sends each event as a chunk of its own.
+                connection.sendall(b"".join(map(chunk, lines)))
+            gone = {"kind": "Status", "status": "Failure", "reason": "Expired", "code": 410}
+            connection.sendall(chunk(msgspec.json.encode({"type": "ERROR", "object": gone}) + b"\n") + chunk(b""))
+        finally:
+            log.sent.pop(connection.fileno(), None)
 
     def _command(self, word: str, query: dict[str, str]) -> object:
         if word == "churn":
-            self.rate = float(query["rate"])
+            self.rate = float(query.get("rate", 0))
+            self.left = int(query.get("events", 0))
         elif word == "slow":
             self.delay = float(query.get("milliseconds", 0)) / 1000
             self.bandwidth = float(query.get("megabits", 0)) * 125_000
@@ -200,7 +243,8 @@ class Server:
             "asked": asked,
             "pages": {name: {"last": at, "pages": times, "bytes": size} for name, (at, times, size) in sent},
             "watches": self.watches,
-            "events": {name: len(log) for name, log in self.logs.items()},
+            "events": {name: log.count for name, log in self.logs.items()},
+            "waiting": {name: log.waiting for name, log in self.logs.items()},
             "now": time.monotonic(),
         }
 
@@ -210,24 +254,31 @@ class Server:
         with self.news:
             self.version += 1
             document["metadata"]["resourceVersion"] = str(self.version)
-            self.logs[resource].append(msgspec.json.encode({"type": kind, "object": document}) + b"\n")
+            self.logs[resource].add(self.version, msgspec.json.encode({"type": kind, "object": document}) + b"\n")
             self.news.notify_all()
 
     def churn(self) -> None:
-        """For ever: as many Pod events a second as are wanted, from forty restarts at a time."""
-        steps = [self._restart(start) for start in range(40)]
+        """For ever: as many Pod events a second as are wanted, from forty restarts at a time.
+
+        Those that have begun are ended, as fast as they are taken.
+        """
+        steps = [self._restart(start) for start in range(RESTARTS)]
         due = time.monotonic()
         turn = 0
         while True:
-            if not self.rate:
+            if not self.rate and self.left <= 0 and turn % (RESTARTS * STEPS) == 0:
                 time.sleep(0.05)
                 due = time.monotonic()
                 continue
-            for resource, kind, document in next(steps[turn % len(steps)]):
+            told = next(steps[turn % len(steps)])
+            for resource, kind, document in told:
                 self._tell(resource, kind, document)
             turn += 1
-            due += 1 / self.rate
+            self.left -= len(told)
+            due += 1 / self.rate if self.rate else 0
             time.sleep(max(due - time.monotonic(), 0))
+            while self.logs["pods"].waiting > AHEAD and not self.rate:
+                time.sleep(0.001)
 
     def _restart(self, start: int) -> Iterator[list[Told]]:
         """One Pod after the other is replaced; each step is one event of a Pod and what its slice has to say.
@@ -235,12 +286,12 @@ class Server:
         At the end the first Pod stands there again, so that the world is at any time what it was, but for forty Pods.
         """
         for turn in itertools.count():
-            number, slot = (start + turn * 40) * 11 % self.count, turn % world.PODS
+            number, slot = (start + turn * RESTARTS) * 11 % self.count, turn % world.PODS
             if world.fault(number):
                 continue
             others = [(other, 0, True) for other in range(world.PODS) if other != slot]
             old, new = partial(world.pod, self.count, number, slot), partial(world.pod, self.count, number, slot)
-            new.keywords["generation"] = 1
+            new.keywords["generation"] = turn + 1
 
             def endpoints(*mine: int, number: int = number, others: Slots = others, slot: int = slot) -> Told:
                 slots = [*others, *((slot, generation, True) for generation in mine)]
@@ -249,8 +300,8 @@ class Server:
             yield [("pods", "ADDED", new(phase="Pending", ready=False, scheduled=False))]
             yield [("pods", "MODIFIED", new(phase="Pending", ready=False))]
             yield [("pods", "MODIFIED", new(ready=False))]
-            yield [("pods", "MODIFIED", new()), endpoints(0, 1)]
-            yield [("pods", "MODIFIED", old(deleted=True)), endpoints(1)]
+            yield [("pods", "MODIFIED", new()), endpoints(0, turn + 1)]
+            yield [("pods", "MODIFIED", old(deleted=True)), endpoints(turn + 1)]
             yield [("pods", "MODIFIED", old(ready=False, deleted=True))]
             yield [("pods", "DELETED", old(ready=False, deleted=True))]
             yield [("pods", "ADDED", old()), endpoints(0)]

@@ -73,7 +73,10 @@ def node_name(number: int) -> str:
 
 
 def pod_address(number: int, slot: int, generation: int = 0) -> str:
-    serial = (number * PODS + slot + generation * 7) & 0xFFFFFF
+    """Those of later generations are in a range of their own."""
+    serial = number * PODS + slot
+    if generation:
+        serial = (serial + generation * 100_003 & 0x3FFFFF) + 0x400000
     return f"10.{64 + (serial >> 16)}.{serial >> 8 & 255}.{serial & 255}"
 
 
