@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -360,3 +361,65 @@ def test_a_single_recording_is_shown_once(screen: Screen) -> None:
     assert "shop" in replayed.namespaces()
     assert isinstance(replayed.events("shop", "cart"), list)
     assert World.replay(replayed.record())
+
+
+def test_rolling_restarts_leave_nothing_behind_and_call_for_no_second_list(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    engine = live()
+    screen.until(lambda: screen.status("cart") == screen.status("web") == "pass")
+    _, first = all_that_is_kept(engine)
+    pods = {name: server.documents("pods", "shop")[number : number + 2] for name, number in (("cart", 0), ("web", 2))}
+    for turn in range(12):
+        for name, originals in pods.items():
+            for number, pod in enumerate(originals):
+                replace_pod(server, name, number, pod if turn == 11 else renamed(pod, f"replaced-{turn}-{number}"))
+        screen.until(lambda: endpoints_of(screen, "web") == {pod["metadata"]["name"] for pod in running(server, "web")})
+    cart = server.get("services", "shop", "cart")
+    server.change("services", "MODIFIED", {**cart, "spec": {**cart["spec"], "selector": {"app": "x"}}})
+    screen.until(lambda: screen.status("cart") == "fail")
+    server.change("services", "MODIFIED", cart)
+    screen.until(lambda: screen.status("cart") == screen.status("web") == "pass")
+    kept, last = all_that_is_kept(engine)
+    assert "replaced" not in kept
+    assert last == first
+    listed = [request.path for request in server.received if "limit" in request.query and "watch" not in request.query]
+    assert "/api/v1/pods" in listed
+    assert len(listed) == len(set(listed))
+
+
+def running(server: WatchedApiServer, name: str) -> list[dict[str, Any]]:
+    return [pod for pod in server.documents("pods", "shop") if pod["metadata"]["labels"]["app"] == name]
+
+
+def renamed(pod: dict[str, Any], name: str) -> dict[str, Any]:
+    before = pod["metadata"]["name"]
+    other: dict[str, Any] = json.loads(json.dumps(pod).replace(before, f"{name}-of-{before[:3]}"))
+    return other
+
+
+def replace_pod(server: WatchedApiServer, name: str, number: int, pod: dict[str, Any]) -> None:
+    """As controllers do: the new one comes, and is in the slice when it is ready; then the old one goes."""
+    server.change("pods", "ADDED", {**pod, "status": {"phase": "Pending"}})
+    server.change("pods", "MODIFIED", pod)
+    slice = server.get("endpointslices", "shop", f"{name}-0")
+    target = slice["endpoints"][number]["targetRef"]
+    old = server.get("pods", "shop", target["name"])
+    target |= {"name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    server.change("endpointslices", "MODIFIED", slice)
+    server.change("pods", "DELETED", old)
+
+
+def endpoints_of(screen: Screen, name: str) -> set[str]:
+    found = screen.service(name)
+    return {row.pod for row in found.endpoints} if found else set()
+
+
+def all_that_is_kept(engine: Live) -> tuple[str, list[int]]:
+    """Everything that the engine knows of objects, as text, and how much of each it is."""
+    world, reads = engine.world, engine.world.follow()
+    with engine._lock:
+        indexes = [buckets._buckets for place in world._indexes.values() for buckets in place.values()]
+        parts: list[Any] = [world._objects, reads._asked, reads._askers, reads._shared, world._deadlines]
+        objects = [len(table) for tables in world._objects.values() for table in tables.values()]
+        return repr([*parts, indexes]), [sum(objects), *map(len, parts[1:])]
