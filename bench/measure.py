@@ -26,9 +26,13 @@ class Cost(NamedTuple):
 
 def run(*arguments: str, environment: dict[str, str] | None = None) -> Cost:
     """Python with these arguments; what it prints is thrown away."""
+    return command(sys.executable, *arguments, environment=environment)
+
+
+def command(*arguments: str, environment: dict[str, str] | None = None) -> Cost:
     started = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        arguments,
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | (environment or {}),
         stdin=subprocess.DEVNULL,

@@ -40,7 +40,10 @@ class Setting(NamedTuple):
         return paths
 
     def diagnose(self, *arguments: str) -> Cost:
-        return svcdoctor("diagnose", *arguments, "-o", "json", "--no-probe", "--kubeconfig", self.kubeconfig)
+        # As long as it takes: a busy machine shall not cut the reading short.
+        patient = ("--deadline", "0", "--request-timeout", "0")
+        always = ("-o", "json", "--no-probe", "--kubeconfig", self.kubeconfig)
+        return svcdoctor("diagnose", *arguments, *patient, *always)
 
     def download(self, paths: list[str]) -> Cost:
         return run(f"{BENCH}/download.py", str(self.server.port), *dict.fromkeys(paths))
