@@ -729,9 +729,9 @@ class Case(View):
         """Pods of the workload that a selector without Pods was surely meant for: what ails them comes up next."""
         if self.pods or self.matching_templates:
             return []
-        meant = {(miss.template.kind, miss.template.name) for miss in self.near_misses[:1] if miss.strong}
-        running = (pod for pod in self.listed("pods").values() if pod.status.phase not in ("Succeeded", "Failed"))
-        return [pod for pod in running if meant and top_owner(pod) in meant]
+        meant = [miss.template for miss in self.near_misses[:1] if miss.strong]
+        pods = [pod for template in meant for pod in self.pods_of(template)]
+        return [pod for pod in pods if pod.status.phase not in ("Succeeded", "Failed")]
 
     @cached_property
     def backends(self) -> list[PodSpec]:

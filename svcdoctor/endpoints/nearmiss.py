@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from svcdoctor.endpoints.reconcile import target_port
@@ -47,6 +48,7 @@ _GENERIC = frozenset(
     {"svc", "service", "app", "deployment", "headless", "internal", "external", "public", "lb", "nodeport"}
 )
 _BATCH = ("Job", "CronJob")
+_BETWEEN_WORDS, _SEPARATOR, _NUMBERS = re.compile(r"[-_.]+"), re.compile(r"[-_.\s]"), re.compile(r"\d+")
 
 
 class Difference(NamedTuple):
@@ -224,8 +226,9 @@ def names_relate(one: str, other: str) -> bool:
     return bool(left and right) and (left <= right or right <= left)
 
 
-def _words(name: str) -> set[str]:
-    return {word for word in re.split(r"[-_.]+", name.lower()) if word} - _GENERIC
+@lru_cache(maxsize=1 << 14)  # each Service that finds nothing is held beside all workloads of its namespace
+def _words(name: str) -> frozenset[str]:
+    return frozenset(filter(None, _BETWEEN_WORDS.split(name.lower()))) - _GENERIC
 
 
 def misspelt(wanted: str, found: str) -> bool:
@@ -233,16 +236,17 @@ def misspelt(wanted: str, found: str) -> bool:
     return bool(slip(wanted, found))
 
 
+@lru_cache(maxsize=1 << 10)  # of one workload several ask
 def slip(wanted: str, found: str) -> str:
     """How one value became the other: by case, separators, plural, or a letter or two; "" where they are two words.
 
     Digits must agree: `v1` and `v2` are two things, not one misspelt.
     """
-    if wanted == found or re.findall(r"\d+", wanted) != re.findall(r"\d+", found):
+    if wanted == found or _NUMBERS.findall(wanted) != _NUMBERS.findall(found):
         return ""
     if wanted.lower() == found.lower():
         return "upper and lower case"
-    left, right = (re.sub(r"[-_.\s]", "", value.lower()) for value in (wanted, found))
+    left, right = (_SEPARATOR.sub("", value.lower()) for value in (wanted, found))
     if left == right:
         return "separators"
     if left + "s" == right or right + "s" == left:
