@@ -97,7 +97,8 @@ class Log:
     @property
     def waiting(self) -> int:
         """Events that the slowest watch has not sent."""
-        return len(self._versions) - bisect_right(self._versions, min(self.sent.values(), default=self.forgotten))
+        sent = list(self.sent.values())
+        return len(self._versions) - bisect_right(self._versions, min(sent)) if sent else 0
 
 
 class Server:
