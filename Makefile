@@ -3,7 +3,8 @@
 # make soak    what takes longer than a test may: ten thousand hostile worlds, every suite with each part taken away
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
-# make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes
+# make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes, and more of them
+#              at 20,000 Services. The other measurements of bench/ are run by hand: CONTRIBUTING.md
 # make record-demo   record svcdoctor/demo.jsonl.xz from the current kind cluster; needs kubectl
 # make screenshot    draw docs/dashboard.svg, the dashboard on that recording
 # make zipapp        build dist/svcdoctor-*.pyz, all in one file, for this platform and this Python
