@@ -17,10 +17,49 @@ from svcdoctor.objects import RESOURCES
 CLUSTER_NAME = "svcdoctor-test"
 REPOSITORY = Path(__file__).parents[2]
 BUILT_IN_GROUPS = ("networking.k8s.io", "apiregistration.k8s.io")
+# Each with an audit log, for what proves that nothing is written. kubeadm's configuration writes flags in two ways.
 KIND_CONFIG = """\
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
-nodes: [{role: control-plane}, {role: worker}, {role: worker}]
+nodes:
+- role: control-plane
+  extraMounts:
+  - {hostPath: %(directory)s, containerPath: /etc/kubernetes/audit, readOnly: true}
+  kubeadmConfigPatches:
+  - |
+    kind: ClusterConfiguration
+    apiVersion: kubeadm.k8s.io/v1beta4
+    apiServer:
+      extraArgs:
+      - {name: audit-policy-file, value: /etc/kubernetes/audit/policy.yaml}
+      - {name: audit-log-path, value: /var/log/kubernetes/audit.log}
+      extraVolumes:
+      - {name: audit, hostPath: /etc/kubernetes/audit, mountPath: /etc/kubernetes/audit, pathType: Directory}
+      - {name: log, hostPath: /var/log/kubernetes, mountPath: /var/log/kubernetes, pathType: DirectoryOrCreate}
+  - |
+    kind: ClusterConfiguration
+    apiVersion: kubeadm.k8s.io/v1beta3
+    apiServer:
+      extraArgs:
+        audit-policy-file: /etc/kubernetes/audit/policy.yaml
+        audit-log-path: /var/log/kubernetes/audit.log
+      extraVolumes:
+      - {name: audit, hostPath: /etc/kubernetes/audit, mountPath: /etc/kubernetes/audit, pathType: Directory}
+      - {name: log, hostPath: /var/log/kubernetes, mountPath: /var/log/kubernetes, pathType: DirectoryOrCreate}
+- role: worker
+- role: worker
+"""
+# Everybody but the cluster itself, without the bodies.
+AUDIT_POLICY = """\
+kind: Policy
+apiVersion: audit.k8s.io/v1
+omitStages: [RequestReceived]
+rules:
+- level: None
+  users: ["system:apiserver", "system:kube-controller-manager", "system:kube-scheduler", "system:kube-proxy"]
+- level: None
+  userGroups: ["system:nodes", "system:serviceaccounts"]
+- level: Metadata
 """
 
 
@@ -72,11 +111,15 @@ class Cluster:
 
 
 def create(kubeconfig: Path) -> None:
+    """A cluster whose API server writes an audit log."""
+    audit = kubeconfig.parent / "audit"
+    audit.mkdir()
+    (audit / "policy.yaml").write_text(AUDIT_POLICY, encoding="utf-8")
     image = os.environ.get("KIND_NODE_IMAGE")
     kind(
         *("create", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(kubeconfig)),
         *("--config", "-", "--wait", "150s", *(["--image", image] if image else [])),
-        input=KIND_CONFIG,
+        input=KIND_CONFIG % {"directory": json.dumps(str(audit))},
     )
 
 

@@ -7,14 +7,9 @@ in a pseudo-terminal. Each test heals what it breaks. With -s the seconds until 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import pty
-import select
 import socket
-import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +21,7 @@ import pytest
 import yaml
 from textual.pilot import Pilot
 
-from cluster import REPOSITORY, Cluster
+from cluster import Cluster
 from svcdoctor import screen
 from svcdoctor.app import Dashboard
 from svcdoctor.case import SETTLING_SECONDS
@@ -35,6 +30,7 @@ from svcdoctor.finding import Status
 from svcdoctor.widgets.detail import Body
 from svcdoctor.widgets.entries import Key, Row
 from svcdoctor.widgets.help import Reading
+from terminal import read_until, started
 
 NAMESPACE = "f-dashboard"
 WEB = Key("service", NAMESPACE, "web")
@@ -376,17 +372,11 @@ async def test_the_tabs_have_what_kubectl_shows(look: Look) -> None:
 
 def test_the_command_in_a_terminal(cluster: Cluster, shop: str, tmp_path: Path) -> None:
     environment = {**cluster.environment, "TERM": "xterm-256color", "NO_COLOR": "", "XDG_STATE_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "svcdoctor", "-n", shop, "--kubeconfig", str(cluster.kubeconfig)]
-    started = time.monotonic()
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(REPOSITORY)
-        os.execve(sys.executable, command, environment)
-    try:
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    began = time.monotonic()
+    with started(environment, "-n", shop, "--kubeconfig", str(cluster.kubeconfig)) as (child, terminal):
         before = termios.tcgetattr(terminal)
         seen = read_until(terminal, b"f-dashboard/web")
-        print(f"first Service in a terminal: {time.monotonic() - started:.2f} s")
+        print(f"first Service in a terminal: {time.monotonic() - began:.2f} s")
         assert b"\x1b[?1049h" in seen
         assert termios.tcgetattr(terminal) != before, "keys come one by one"
         os.write(terminal, b"q")
@@ -395,19 +385,3 @@ def test_the_command_in_a_terminal(cluster: Cluster, shop: str, tmp_path: Path) 
         for mode in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l"):
             assert mode in seen, "screen, cursor or mouse is not given back"
         assert termios.tcgetattr(terminal) == before
-    finally:
-        os.close(terminal)
-
-
-def read_until(terminal: int, mark: bytes, seconds: float = 60.0) -> bytes:
-    """What came until the mark did; without a mark, until the end."""
-    seen = b""
-    ends = time.monotonic() + seconds
-    while not mark or mark not in seen:
-        assert select.select([terminal], [], [], max(0.0, ends - time.monotonic()))[0], seen[-2000:]
-        try:
-            seen += os.read(terminal, 65536)
-        except OSError:  # Linux says so when nobody has the other end any more
-            assert not mark, seen[-2000:]
-            break
-    return seen
