@@ -22,7 +22,7 @@ from msgspec.structs import replace
 from svcdoctor.clients.connection import Connections
 from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.names.lookup import Lookups
-from svcdoctor.objects import RESOURCES, Pod
+from svcdoctor.objects import RESOURCES, CronJob, JobTemplateSpec, Pod, PodSpec, Workload
 from svcdoctor.pods.sockets import Sockets, started_last
 from svcdoctor.reads import Question, Reads
 from svcdoctor.sharing import share
@@ -69,7 +69,8 @@ class World:
         self.context = context
         self._unreadable: list[Unreadable] = []
         self.odd_names: frozenset[str] = frozenset()
-        """Names of objects and namespaces that no API server gives out, as they are shown: a hand-made recording's."""
+        """Names of objects, namespaces and containers that no API server gives out, as they are shown: those of a
+        hand-made recording."""
         self.changes = 0  # how often something else than the time was another, while it is followed
         self._now = now or datetime.now(UTC)
         self._gaps: dict[tuple[str, str], Gap] = {}
@@ -82,7 +83,8 @@ class World:
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
-        self._indexes: dict[tuple[str, str], dict[Index, _Buckets]] = defaultdict(dict)
+        # By kind and namespace; None is all namespaces in sight, "" those objects of a recording that have none.
+        self._indexes: dict[tuple[str, str | None], dict[Index, _Buckets]] = defaultdict(dict)
         self._derived: dict[object, Any] = {}
         self._deadlines: dict[Question, datetime] = {}
         self.news: set[str] = set()  # the kinds of which something has come since somebody emptied this
@@ -106,7 +108,7 @@ class World:
                 for name in (*before, *(name for name in after if name not in before)):
                     self._set(resource, place, name, after.get(name))
             return
-        self._indexes.pop((resource, EVERYWHERE), None)
+        self._indexes.pop((resource, None), None)
         for place in replaced:
             held.pop(place, None)
             self._indexes.pop((resource, place), None)
@@ -140,21 +142,21 @@ class World:
     def lose(self, gap: Gap) -> None:
         """What is held of a kind is too old to be judged by. It stays here, out of sight, until it is found again."""
         self._scopes[gap.resource].discard(gap.namespace)
-        self._indexes.pop((gap.resource, EVERYWHERE), None)
+        self._indexes.pop((gap.resource, None), None)
         self._derived.clear()
         self.miss(gap)
 
     def find(self, resource: str, namespace: str) -> None:
         """What was lost is up to date again."""
         self._scopes[resource].add(namespace)
-        self._indexes.pop((resource, EVERYWHERE), None)
+        self._indexes.pop((resource, None), None)
         self._gaps.pop((resource, namespace), None)
         self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
     def forget(self, resource: str) -> None:
         """Everything held of a kind, and that it was ever read."""
-        self._indexes.pop((resource, EVERYWHERE), None)
+        self._indexes.pop((resource, None), None)
         for place in self._objects.pop(resource, {}):
             self._indexes.pop((resource, place), None)
         self._scopes.pop(resource, None)
@@ -182,7 +184,7 @@ class World:
             self._unsorted.add((resource, namespace))
         same = before is not None and item is not None and _says_the_same(before, item)
         questions: list[Question] = []
-        visible = [namespace, *([EVERYWHERE] if namespace and self._is_in_sight(resource, namespace) else [])]
+        visible = [namespace, *([None] if self._is_in_sight(resource, namespace) else [])]
         for place in visible:
             for index, buckets in self._indexes.get((resource, place), {}).items():
                 for key in buckets.set(index, before, item):
@@ -215,7 +217,7 @@ class World:
             tables = other._objects[resource]
             if tables.get(namespace) is self._objects[resource].get(namespace, self):
                 tables[namespace] = dict(tables[namespace])
-            for place in {(resource, namespace), (resource, EVERYWHERE)}:
+            for place in ((resource, namespace), (resource, None)):
                 mine, theirs = other._indexes[place], self._indexes.get(place, {})
                 for index in [index for index in mine if mine[index] is theirs.get(index)]:
                     mine[index] = mine[index].fork()
@@ -282,7 +284,7 @@ class World:
 
     def found_in_sight(self, index: Index, key: Hashable) -> list[Any]:
         """The objects that have this key in an index, of all namespaces that were read: others are not asked for."""
-        indexes = self._indexes[index.resource, EVERYWHERE]
+        indexes = self._indexes[index.resource, None]
         if index not in indexes:
             places = self._places(index.resource)
             indexes[index] = _Buckets(
@@ -290,7 +292,7 @@ class World:
             )
         self._kinds[-1].add(index.resource)
         if self._noting:
-            self._note(_scope(index.resource), ("found", index.name, EVERYWHERE, key))
+            self._note(_scope(index.resource), ("found", index.name, None, key))
         return indexes[index].get(key)
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
@@ -580,11 +582,24 @@ class World:
         world.connections = parts.connections
         metadata = [item.metadata for name in world._objects for item in world.held(name)]
         names = {*(item.name for item in metadata), *(item.namespace for item in metadata)}
+        names |= {owner.name for item in metadata for owner in item.owner_references or ()}
+        names.update(*(_container_names(item) for name in world._objects for item in world.held(name)))
+        # A workload is also known by what its ReplicaSets and Pods are called after it.
+        names |= {name.rsplit("-", cut)[0] for name in names for cut in (1, 2)}
         names |= {gap.namespace for gap in parts.gaps} | set(parts.lookups or ())
         world.odd_names = frozenset(printable(name) for name in names if name and not is_word(name))
         if parts.sockets is not None:
             world._sockets = {(seen.namespace, seen.pod): seen for seen in parts.sockets}
         return world
+
+
+def _container_names(item: Any) -> Iterator[str]:
+    """Of a Pod, or of a workload's template."""
+    if isinstance(item, CronJob):
+        item = item.spec.job_template
+    spec = item.spec.template.spec if isinstance(item, Workload | JobTemplateSpec) else getattr(item, "spec", None)
+    if isinstance(spec, PodSpec):
+        yield from (container.name for container in (*(spec.containers or ()), *(spec.init_containers or ())))
 
 
 @cache

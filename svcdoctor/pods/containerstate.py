@@ -6,6 +6,7 @@ Each question about a Pod's containers is answered with the state that they put 
 from __future__ import annotations
 
 import re
+from shlex import quote
 
 from svcdoctor.finding import Evidence, Remedy, Status
 from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, Probe
@@ -56,7 +57,7 @@ def image_not_pulled(look: Look) -> PodState | None:
         owner = look.owner
         if not owner:
             return look.fails("pods-image-pull", text, evidence, remedies=(look.describe(),))
-        command = look.kubectl(f"set image {owner} {container.name}={_untagged(image)}:TAG")
+        command = look.kubectl(f"set image {owner} {quote(f'{container.name}={_untagged(image)}:TAG')}")
         return look.fails("pods-image-pull", text, evidence, remedies=(Remedy("name an image that is there", command),))
     return None
 

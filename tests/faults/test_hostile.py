@@ -37,10 +37,15 @@ def world_of(seed: int) -> World:
     return hostile(world, chance, chance.choice((0.03, 0.1, 0.4)))
 
 
+# Worlds that once brought to light what none of the others here does: the name of an image, of an owner and of a
+# container in a command, and a namespace without a name.
+FOUND = (256, 1667, 4835, 7539)
+
+
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_hostile_worlds(batch: int, tmp_path: Path) -> None:
     commands: set[str] = set()
-    for seed in range(batch, WORLDS, BATCHES):
+    for seed in (*range(batch, WORLDS, BATCHES), *FOUND[batch : batch + 1]):
         diagnosis = diagnose_recorded(world_of(seed), Scope())
         for name in FORMATS:
             for line in rendered(diagnosis, name).split("\n"):
