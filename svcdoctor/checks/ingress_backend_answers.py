@@ -155,11 +155,11 @@ def _no_endpoints(case: Case, entries: list[Entry]) -> Finding:
 def _protocol(case: Case, ingress: Ingress, port: ServicePort) -> Finding | None:
     """Where the Ingress speaks plain HTTP to Pods that probably expect something else."""
     annotations = {**(ingress.metadata.annotations or {}), **(case.service.metadata.annotations or {})}
-    controller = controller_of(case, ingress)
-    if any(PROTOCOL_SAID.search(key.lower()) for key in annotations) or not PLAIN.search(controller or "nginx"):
-        return None
     spoken, sign = _spoken(case, port)
-    if not spoken:
+    if not spoken or any(PROTOCOL_SAID.search(key.lower()) for key in annotations):
+        return None
+    controller = controller_of(case, ingress)
+    if not PLAIN.search(controller or "nginx"):
         return None
     ref, key = f"ingress/{ingress.metadata.name}", _annotation(controller)
     command = f"kubectl -n {case.namespace} annotate ingress {ingress.metadata.name} {key}={spoken}"

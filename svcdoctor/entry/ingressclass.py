@@ -80,8 +80,9 @@ def classes(view: View) -> Mapping[str, IngressClass] | None:
 
 
 def controller_of(view: View, ingress: Ingress) -> str:
-    """The `spec.controller` of an Ingress's class; the class's own name where it has no IngressClass, "" for none."""
-    held = classes(view) or {}
+    """The `spec.controller` of an Ingress's class; the class's own name where it has no IngressClass, "" for none.
+    Raises NotRead where the classes may not be read: controllers differ in what they make of an Ingress."""
+    held: Mapping[str, IngressClass] = view.listed("ingressclasses", EVERYWHERE)
     name = named_class(ingress)[0] or next((item.metadata.name for item in held.values() if is_default(item)), "")
     return held[name].spec.controller if name in held else name
 
@@ -116,8 +117,9 @@ class _Ingress(NamedTuple):
 
 
 def unserved(view: View, item: Ingress, subject: Subject) -> Iterator[Finding]:
-    """Why nobody answers requests for an Ingress; nothing where somebody does, or where what tells may not be read."""
-    held = classes(view)
+    """Why nobody answers requests for an Ingress; nothing where somebody does. Raises NotRead where no address shows
+    that it is served and the classes may not be read."""
+    held = classes(view) if given_addresses(item) else view.listed("ingressclasses", EVERYWHERE)
     if held is None:
         return
     ingress = _Ingress(view, item, subject)
