@@ -1,6 +1,7 @@
 # make demo    opens the dashboard on a recorded cluster, or prints its report where there is no terminal
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
-# make soak    what takes longer than a test may: ten thousand hostile worlds, every suite with each part taken away
+# make soak    what takes longer than a test may: ten thousand hostile worlds, every suite with each part taken away,
+#              every right taken from a user of a cluster
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
 # make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes, and more of them
@@ -29,7 +30,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 soak: $(VENV)/.installed-dev
-	SVCDOCTOR_SOAK=1 $(BIN)/python -m pytest tests/faults
+	SVCDOCTOR_SOAK=1 $(BIN)/python -m pytest tests/faults tests/kind/test_rights_live.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from honest import lies
+from honest import is_better, lies
 from simulate import simulate
 from suites import Suite, SuiteCase, load_suites
 from svcdoctor.diagnosis import Scope, diagnose_recorded
@@ -73,12 +73,6 @@ EXCUSED = {
     "endpointslices": ("slice-no-ready", "workload-scaled-zero"),
     "events": ("slice-controller-lag",),
     "httproutes": ("gw-not-programmed", "gw-listener-conflict"),
-    "ingressclasses": (
-        "ingress-conflict",
-        "ingress-backend-protocol",
-        "ingress-externalname-backend",
-        "ingress-path-mismatch",
-    ),
     "nodes": ("svc-missing", "dns-nodelocal-broken", "svc-externalips"),
     "pods": ("lb-no-provider", "lb-class-unmatched", "lb-no-nodeports", "svc-ignored-by-proxy"),
     "replicasets": ("slice-no-ready",),
@@ -91,10 +85,6 @@ def _is_excused(lie: str, kind: str) -> bool:
 
 # An object of these is about whoever it names: where it cannot be read, that alone is said.
 BESIDE = ("events", "services", "ingresses", "httproutes", "grpcroutes", "tlsroutes", "authorizationpolicies")
-
-
-def is_better(lie: str) -> bool:
-    return lie.endswith(" passes") or " is pass, and " in lie or " is warn, and fail " in lie
 
 
 def drawn(suite: Suite) -> Iterator[tuple[SuiteCase, World, random.Random]]:
