@@ -438,7 +438,7 @@ class Dashboard(App[None]):
             update.streams if update else (),
             self.paused,
             update is None and self.problem is not None and self.problem.status is Status.SKIP,
-            getattr(update, "moment", None),
+            update.moment if update else None,
         )
         line.show(shown, self.clock())
 
@@ -453,7 +453,7 @@ class Dashboard(App[None]):
     def _show_hints(self) -> None:
         reading = isinstance(self.focused, Body)
         first = [Hint("esc", "list", "up")] if reading else [Hint("enter", "open", "open_row")]
-        moment = getattr(self.update, "moment", None)
+        moment = self.update.moment if self.update else None
         pause = Hint("p", "pause", "pause")
         plays = bool(moment and moment[1] > 1)
         hints = [

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from socket import socket
 from typing import TYPE_CHECKING
 
-from svcdoctor.app import Dashboard
 from svcdoctor.cluster.kubeconfig import Access, ConnectOptions, choose, context_names
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
+from svcdoctor.worker.remote import Terminal, Worker
 
 if TYPE_CHECKING:
+    from svcdoctor.app import Dashboard
     from svcdoctor.recordings.recording import Recorded
 
 SWITCH_SECONDS = 0.0005
@@ -24,6 +28,7 @@ def show_recording(recorded: Recorded, ascii_only: bool, namespace: str | None =
 
     `namespace`: None is what was asked when it was recorded, "" all of them.
     """
+    from svcdoctor.app import Dashboard
     from svcdoctor.diagnosis import Scope
 
     asked = recorded.scope if namespace is None else Scope(namespace)
@@ -54,20 +59,11 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     elif access.source:
         access.source.lend = nullcontext
         access.source.current()
-    first: list[Access | None] = [access]
+    worker = Worker.fork(partial(serve_sessions, options, access, probe))
+    from svcdoctor.app import Dashboard  # after the fork: the worker has no screen
 
     def open_source(request: SourceRequest, post: Post) -> Source:
-        from svcdoctor.cluster.kube import Cluster
-        from svcdoctor.session import Session
-
-        known = first.pop() if first else None
-        chosen = options if known and not request.context else replace(options, context=request.context or None)
-        access = known or choose(chosen)
-        if access and access.source:
-            access.source.lend = dashboard.terminal  # a refresh may need a person, at any time
-        cluster = Cluster.connect(chosen, access)
-        calm = collect_no_garbage_until_settled(post)
-        return Session.open(cluster, request, probe=probe, post=calm, failed=dashboard.source_failed)
+        return worker.open(request, collect_no_garbage_until_settled(post))
 
     def login(context: str) -> str:
         from svcdoctor.cluster.kube import KubeError
@@ -90,7 +86,37 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
         ascii=ascii_only,
         login=login,
     )
+    worker.terminal, worker.failed = dashboard.terminal, dashboard.source_failed
     return run(dashboard)
+
+
+def serve_sessions(options: ConnectOptions, access: Access | None, probe: bool, end: socket) -> None:
+    """In the worker, until the dashboard has gone."""
+    from svcdoctor.worker.serving import serve
+
+    first: list[Access | None] = [access]
+
+    def prepare() -> None:
+        from svcdoctor import session  # noqa: F401
+        from svcdoctor.cluster import kube  # noqa: F401 - what takes long to load, while the screen is painted
+
+    def open_session(
+        request: SourceRequest, post: Post, failed: Callable[[Exception], None], terminal: Terminal
+    ) -> Source:
+        from svcdoctor.cluster.kube import Cluster
+        from svcdoctor.session import Session
+
+        known = first.pop() if first else None
+        chosen = options if known and not request.context else replace(options, context=request.context or None)
+        access = known or choose(chosen)
+        if access and access.source:
+            access.source.lend = terminal  # a refresh may need a person, at any time
+        cluster = Cluster.connect(chosen, access)
+        calm = collect_no_garbage_until_settled(post)
+        return Session.open(cluster, request, probe=probe, post=calm, failed=failed)
+
+    gc.set_threshold(*COLLECTED)
+    serve(end, open_session, prepare)
 
 
 def collect_no_garbage_until_settled(post: Post) -> Post:

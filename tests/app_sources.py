@@ -59,13 +59,13 @@ class Posted:
     """An Update."""
 
     diagnosis: Diagnosis
-    changed: frozenset[ServiceName] = frozenset()
     checking: frozenset[ServiceName] = frozenset()
     streams: tuple[StreamState, ...] = (StreamState("services"), StreamState("pods"))
     log: tuple[LogEntry, ...] = (
         LogEntry("read", "kubectl get services -A -o json", "200, 12 items", 0.041),
         LogEntry("probe", "kubectl -n shop exec front-1 -- nslookup cart", "answered 10.96.1.3", 0.012),
     )
+    moment: tuple[int, int] | None = None
 
 
 @dataclass

@@ -152,7 +152,10 @@ MAY_IMPORT = {
     "widgets": "text finding labels catalogue report widgets",
     "app": f"{PURE} capture world diagnosis doctor live collect catalogue demo report widgets",
     "session": f"{PURE} world diagnosis kube live widgets",
-    "screen": f"{PURE} recording world diagnosis kube kubeconfig live session app widgets",
+    "messages": "finding widgets",
+    "remote": "finding messages widgets",
+    "serving": "finding messages widgets",
+    "screen": f"{PURE} recording world diagnosis kube kubeconfig live session app widgets remote serving",
     "api": f"{PURE} world catalogue diagnosis kube collect",
     "cli": "commands __init__",
     "commands": "* (only inside functions)",
@@ -209,6 +212,8 @@ THIRD_PARTY = {
         "session",
         "sharing",
         "widgets",
+        "messages",
+        "remote",
     },
 }
 # Who may ask an API server for more than to read, and by which methods; nobody else can.

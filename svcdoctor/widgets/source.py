@@ -5,7 +5,6 @@ have `objects(namespace, name) -> str`, `events(namespace, name) -> list[str]`, 
 list[str]` in the order to show them, `logs(namespace, pod, container, follow) -> Iterator[str]`, `labels(namespace,
 name) -> Mapping[str, str]`, `namespaces() -> list[str]`, `record() -> bytes` and, where it replays several moments,
 `step(by)`; where one is absent, the part that would show it says so. All but `labels` and `step` are called in threads.
-An update of a recording also has `moment`: which, from 1, of how many.
 """
 
 from __future__ import annotations
@@ -69,6 +68,19 @@ class Update(Protocol):
     def streams(self) -> Sequence[Stream]: ...
     @property
     def log(self) -> Sequence[Logged]: ...
+    @property
+    def moment(self) -> tuple[int, int] | None:
+        """Of a recording: which one this is, from 1, and how many there are."""
+
+
+class Picture(NamedTuple):
+    """An Update."""
+
+    diagnosis: Diagnosis
+    streams: Sequence[Stream]
+    log: Sequence[Logged]
+    checking: AbstractSet[ServiceName] = frozenset()
+    moment: tuple[int, int] | None = None
 
 
 class Source(Protocol):

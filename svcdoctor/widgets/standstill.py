@@ -2,27 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
-from typing import NamedTuple
-
 from msgspec.structs import replace
 
 from svcdoctor.finding import Diagnosis, ServiceDiagnosis, Status, Summary
-from svcdoctor.widgets.source import Logged, ServiceName, Stream, Update
+from svcdoctor.widgets.source import Picture, Update
 
 
-class Standstill(NamedTuple):
-    """An Update after which none comes."""
-
-    diagnosis: Diagnosis
-    streams: Sequence[Stream]
-    log: Sequence[Logged]
-    checking: AbstractSet[ServiceName] = frozenset()
-    moment: tuple[int, int] | None = None
-
-
-def standstill(last: Update) -> Standstill:
+def standstill(last: Update) -> Picture:
     """The same Services; every verdict of them is unknown, and so is all that stood above them."""
     services = tuple(map(_unknown, last.diagnosis.services))
     diagnosis = Diagnosis(
@@ -32,7 +18,7 @@ def standstill(last: Update) -> Standstill:
         Summary(services=len(services), unknown=len(services)),
         services,
     )
-    return Standstill(diagnosis, last.streams, last.log)
+    return Picture(diagnosis, last.streams, last.log)
 
 
 def _unknown(service: ServiceDiagnosis) -> ServiceDiagnosis:
