@@ -66,8 +66,8 @@ class Session(Live):
         """The containers of a Pod, those that say why it does not work first."""
         return by_trouble(self._source.get(RESOURCES["pods"], namespace, pod))
 
-    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
-        for line in self._source.logs(namespace, pod, container=container, follow=follow):
+    def logs(self, namespace: str, pod: str, container: str, follow: bool, previous: bool) -> Iterator[str]:
+        for line in self._source.logs(namespace, pod, container=container, follow=follow, previous=previous):
             yield printable(line)
 
 

@@ -104,7 +104,7 @@ class TellingSource(CannedSource):
     def events(self, namespace: str, name: str) -> list[str]:
         return ["12:00:01 Warning Unhealthy pod/cart-1 Readiness probe failed \x1b]52;c;eA==\x07"]
 
-    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
+    def logs(self, namespace: str, pod: str, container: str, follow: bool, previous: bool) -> Iterator[str]:
         yield f"{pod} listening on 8080"
         yield "\x1b[2J[red]GET /healthz[/x] 404"
 

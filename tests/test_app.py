@@ -34,6 +34,7 @@ from app_sources import (
 )
 from svcdoctor import app as app_module
 from svcdoctor.app import Dashboard
+from svcdoctor.dashboard.crash import keep_traceback
 from svcdoctor.demo import recorded_demo, recorded_world
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Diagnosis, Evidence, ServiceDiagnosis, Status, Subject, fail
@@ -668,7 +669,7 @@ class HostileSource(TellingSource):
     def events(self, namespace: str, name: str) -> list[str]:
         return list(HOSTILE)
 
-    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
+    def logs(self, namespace: str, pod: str, container: str, follow: bool, previous: bool) -> Iterator[str]:
         yield from HOSTILE
 
     def namespaces(self) -> list[str]:
@@ -748,8 +749,8 @@ class Containers(TellingSource):
     def containers(self, namespace: str, pod: str) -> list[str]:
         return ["migrate", "web"]
 
-    def logs(self, namespace: str, pod: str, container: str, follow: bool) -> Iterator[str]:
-        yield f"{container} speaks"
+    def logs(self, namespace: str, pod: str, container: str, follow: bool, previous: bool) -> Iterator[str]:
+        yield f"{container} speaks {'as it crashed' if previous else 'now'}"
 
 
 async def test_the_log_of_the_next_container_comes_with_the_same_key() -> None:
@@ -760,9 +761,23 @@ async def test_the_log_of_the_next_container_comes_with_the_same_key() -> None:
             await pilot.press("L")
             await quiet(pilot)
             seen.append(" ".join(body_text(dashboard).split()))
-        assert "container migrate (1 of 2, L: the next)" in seen[0] and "migrate speaks" in seen[0]
-        assert "container web (2 of 2, L: the next)" in seen[1] and "web speaks" in seen[1]
+        assert "container migrate (1 of 2, L: the next)" in seen[0] and "migrate speaks now" in seen[0]
+        assert "container web (2 of 2, L: the next)" in seen[1] and "web speaks now" in seen[1]
         assert seen[2] == seen[0]
+
+
+async def test_the_log_of_the_run_that_crashed_and_back() -> None:
+    async with running(opener=Opener(Posted(shop()), Containers)) as (dashboard, pilot):
+        outline(dashboard).select(Key("service", "shop", "cart"))
+        seen = []
+        for key in ("P", "L", "P"):
+            await pilot.press(key)
+            await quiet(pilot)
+            seen.append(" ".join(body_text(dashboard).split()))
+        assert "migrate (1 of 2, L: the next): before it was restarted, the last lines (P: this run)" in seen[0]
+        assert "migrate speaks as it crashed" in seen[0]
+        assert "web speaks as it crashed" in seen[1]
+        assert "the last lines, followed (P: before the restart)" in seen[2] and "web speaks now" in seen[2]
 
 
 @pytest.mark.parametrize(
@@ -858,6 +873,6 @@ async def test_a_crash_that_nothing_can_be_written_of_is_shown(tmp_path: Path, m
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     async with running() as (dashboard, _):
         dashboard.crash = RuntimeError("broken on purpose, token=abc")
-        dashboard.crash_file = dashboard._keep_traceback(dashboard.crash)
+        dashboard.crash_file = keep_traceback(dashboard.crash, NOW)
         assert dashboard.crash_file is None
         assert "RuntimeError: broken on purpose, token=REDACTED" in dashboard.last_words().splitlines()[-1]

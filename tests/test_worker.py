@@ -158,7 +158,7 @@ def test_a_source_is_told_what_the_person_does(both: Both) -> None:
 def test_texts_and_lines_are_fetched(both: Both) -> None:
     source = both.opened()
     assert "name: cart" in source.objects("shop", "cart")
-    assert next(iter(source.logs("shop", "cart-1", "", True))) == "cart-1 listening on 8080"
+    assert next(iter(source.logs("shop", "cart-1", "", True, False))) == "cart-1 listening on 8080"
     assert not hasattr(source, "record")
 
 

@@ -546,12 +546,24 @@ class Cluster:
         return manifest
 
     def logs(
-        self, namespace: str, pod: str, *, container: str = "", tail: int = 200, follow: bool = False
+        self,
+        namespace: str,
+        pod: str,
+        *,
+        container: str = "",
+        tail: int = 200,
+        follow: bool = False,
+        previous: bool = False,
     ) -> Iterator[str]:
-        """The last `tail` lines that a container printed, and with `follow` those to come, until the caller stops."""
+        """The last `tail` lines that a container printed, and with `follow` those to come, until the caller stops.
+
+        `previous`: those of the run before its last restart.
+        """
         what = f"read the log of pod {printable(namespace)}/{printable(pod)}"
         path = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}/log"
         query = {"tailLines": str(tail), **({"container": container} if container else {})}
+        if previous:
+            query["previous"] = "true"
         if not follow:
             answer = self._read(what, "GET", path, tuple(query.items()))
             yield from answer.body.decode("utf-8", "replace").splitlines()

@@ -2,9 +2,10 @@
 
 live.py watches a cluster and replays recordings behind this shape; tests stand in with their own. A source may also
 have `objects(namespace, name) -> str`, `events(namespace, name) -> list[str]`, `containers(namespace, pod) ->
-list[str]` in the order to show them, `logs(namespace, pod, container, follow) -> Iterator[str]`, `labels(namespace,
-name) -> Mapping[str, str]`, `namespaces() -> list[str]`, `record() -> bytes` and, where it replays several moments,
-`step(by)`; where one is absent, the part that would show it says so. All but `labels` and `step` are called in threads.
+list[str]` in the order to show them, `logs(namespace, pod, container, follow, previous) -> Iterator[str]`,
+`labels(namespace, name) -> Mapping[str, str]`, `namespaces() -> list[str]`, `record() -> bytes` and, where it replays
+several moments, `step(by)`; where one is absent, the part that would show it says so. All but `labels` and `step` are
+called in threads.
 """
 
 from __future__ import annotations
