@@ -63,7 +63,7 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     from svcdoctor.app import Dashboard  # after the fork: the worker has no screen
 
     def open_source(request: SourceRequest, post: Post) -> Source:
-        return worker.open(request, collect_no_garbage_until_settled(post))
+        return worker.open(request, post)
 
     def login(context: str) -> str:
         from svcdoctor.cluster.kube import KubeError

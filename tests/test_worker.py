@@ -32,6 +32,9 @@ class Talking(TellingSource):
     def labels(self, namespace: str, name: str) -> dict[str, str]:
         return {"app": name}
 
+    def record(self) -> bytes:
+        return b"all that was read"
+
     def events(self, namespace: str, name: str) -> list[str]:
         raise OSError(f"no events of {namespace}/{name}")
 
@@ -159,7 +162,13 @@ def test_texts_and_lines_are_fetched(both: Both) -> None:
     source = both.opened()
     assert "name: cart" in source.objects("shop", "cart")
     assert next(iter(source.logs("shop", "cart-1", "", True, False))) == "cart-1 listening on 8080"
-    assert not hasattr(source, "record")
+    assert not hasattr(source, "step")
+
+
+def test_after_a_crash_what_was_watched_can_still_be_recorded(both: Both) -> None:
+    source = both.opened()
+    source.stop()
+    assert source.record() == b"all that was read"
 
 
 def test_what_goes_wrong_there_is_said_here(both: Both) -> None:

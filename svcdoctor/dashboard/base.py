@@ -33,7 +33,7 @@ from svcdoctor.widgets.status import Hint, HintLine, ListTitle, Shown, StatusLin
 from svcdoctor.widgets.themes import THEMES, theme_for
 
 SMALLEST = (60, 16)
-PACE = 8  # how many times as long as an update takes there is none
+PACE = 20  # how many times as long as an update takes there is none
 
 
 class Arrived(Message):
@@ -252,7 +252,7 @@ class Base(App[None]):
             update, self._pending = self._pending, None
         if update is None:
             return
-        started = time.monotonic()
+        started = time.thread_time()
         is_first = self.update is None
         self.update, self.problem = update, None
         if is_first:
@@ -261,7 +261,7 @@ class Base(App[None]):
         self.detail.show_log(update.log)
         self._show_status()
         self._last_shown = time.monotonic()
-        self._took = self._last_shown - started if self.update_interval else 0.0
+        self._took = time.thread_time() - started if self.update_interval else 0.0
 
     def source_failed(self, error: Exception) -> None:
         """For a source, from its thread: it ends, by an error that is no fault of the cluster."""

@@ -61,6 +61,7 @@ class Desk:
         self._pipe: Pipe[messages.Order] = Pipe(end, messages.Order)
         self._opens = opens
         self._sources: dict[int, Source] = {}
+        self._stopped: set[int] = set()  # sources that can still be recorded, until another is opened
         self._tellers: dict[int, Teller] = {}
         self._following: set[int] = set()  # answers whose lines are still wanted
         self._lending = threading.Lock()
@@ -102,6 +103,8 @@ class Desk:
         teller = self._tellers[order.number] = Teller(order.number, self._pipe.send, failed)
 
         source = self._opens(order.request, teller.post, failed, self._terminal)
+        while self._stopped:
+            self._sources.pop(self._stopped.pop(), None)
         teller.labels = getattr(source, "labels", None)
         self._sources[order.number] = source
         methods = [name for name in dir(type(source)) if name[0] != "_" and callable(getattr(type(source), name))]
@@ -112,7 +115,7 @@ class Desk:
         source = self._sources[order.source]
         if order.method == "stop":
             self._tellers.pop(order.source).stop()
-            del self._sources[order.source]
+            self._stopped.add(order.source)
         value = getattr(source, order.method)(*order.arguments)
         if not isinstance(value, Iterator):
             self._pipe.send(Answer(order.number, value))
