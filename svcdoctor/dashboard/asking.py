@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from svcdoctor.dashboard.base import Base
+from svcdoctor.dashboard.feeding import Feeding
 from svcdoctor.text import printable
 from svcdoctor.widgets import excerpt
 from svcdoctor.widgets.detail import LINES_KEPT, Detail, Fetched
@@ -22,7 +22,7 @@ class Log(NamedTuple):
     previous: bool = False  # of the run before the last restart
 
 
-class Asking(Base):
+class Asking(Feeding):
     """Fetches what the detail pane asks for."""
 
     _shown_log = Log()

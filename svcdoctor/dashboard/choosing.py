@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from svcdoctor.dashboard.base import Base
+from svcdoctor.dashboard.feeding import Feeding
 from svcdoctor.widgets.choose import Choice, Item, Menu, Picker
 from svcdoctor.widgets.rows import SORTS
 from svcdoctor.widgets.source import SourceRequest
 
 
-class Choosing(Base):
+class Choosing(Feeding):
     """The actions that open a menu or a picker."""
 
     def action_sort(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from svcdoctor.dashboard.base import Base
 from svcdoctor.dashboard.crash import captured
+from svcdoctor.dashboard.feeding import Feeding
 from svcdoctor.finding import Diagnosis, Summary
 from svcdoctor.widgets import excerpt
 from svcdoctor.widgets.choose import Item, Menu
@@ -14,7 +14,7 @@ from svcdoctor.widgets.formats import formats, rendered
 from svcdoctor.widgets.help import Reading, code_page
 
 
-class Taking(Base):
+class Taking(Feeding):
     """The actions that copy, explain and write."""
 
     def action_copy(self) -> None:
