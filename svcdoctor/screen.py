@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from svcdoctor.cluster.kubeconfig import Access, ConnectOptions, choose, context_names
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
-from svcdoctor.worker.remote import Terminal, Worker
+from svcdoctor.worker.remote import Terminal, Worker, WorkerEnded
 
 if TYPE_CHECKING:
     from svcdoctor.app import Dashboard
     from svcdoctor.recordings.recording import Recorded
+    from svcdoctor.worker.serving import Opens
 
 SWITCH_SECONDS = 0.0005
 COLLECTED = 50_000, 20, 100
@@ -59,11 +60,15 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     elif access.source:
         access.source.lend = nullcontext
         access.source.current()
-    worker = Worker.fork(partial(serve_sessions, options, access, probe))
+    opens = sessions(options, access, probe)
+    worker = Worker.fork(partial(serve_sessions, opens))
     from svcdoctor.app import Dashboard  # after the fork: the worker has no screen
 
     def open_source(request: SourceRequest, post: Post) -> Source:
-        return worker.open(request, post)
+        try:
+            return worker.open(request, post)
+        except WorkerEnded:  # and was killed, perhaps: what is left is this process
+            return opens(request, post, dashboard.source_failed, dashboard.terminal)
 
     def login(context: str) -> str:
         from svcdoctor.cluster.kube import KubeError
@@ -90,15 +95,9 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
     return run(dashboard)
 
 
-def serve_sessions(options: ConnectOptions, access: Access | None, probe: bool, end: socket) -> None:
-    """In the worker, until the dashboard has gone."""
-    from svcdoctor.worker.serving import serve
-
+def sessions(options: ConnectOptions, access: Access | None, probe: bool) -> Opens:
+    """What opens sessions with clusters of the kubeconfig, the first with the access that there is already."""
     first: list[Access | None] = [access]
-
-    def prepare() -> None:
-        from svcdoctor import session  # noqa: F401
-        from svcdoctor.cluster import kube  # noqa: F401 - what takes long to load, while the screen is painted
 
     def open_session(
         request: SourceRequest, post: Post, failed: Callable[[Exception], None], terminal: Terminal
@@ -115,8 +114,15 @@ def serve_sessions(options: ConnectOptions, access: Access | None, probe: bool, 
         calm = collect_no_garbage_until_settled(post)
         return Session.open(cluster, request, probe=probe, post=calm, failed=failed)
 
+    return open_session
+
+
+def serve_sessions(opens: Opens, end: socket) -> None:
+    """In the worker, until the dashboard has gone."""
+    from svcdoctor.worker.serving import serve
+
     gc.set_threshold(*COLLECTED)
-    serve(end, open_session, prepare)
+    serve(end, opens)
 
 
 def collect_no_garbage_until_settled(post: Post) -> Post:

@@ -1,8 +1,8 @@
 """The worker as the dashboard's process sees it: sources that are asked over a pipe.
 
 Reading and judging a large cluster keep an interpreter busy for seconds. A key must not wait for that, so it is done in
-a process of its own, which is forked before anything else has begun: it holds the credentials that were fetched, and
-loads the client while this process loads the screen.
+a process of its own, which is forked before anything else has begun: it holds the credentials that were fetched. What
+it loads for its work it loads when the first source is opened, after the first paint: that has the machine to itself.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WorkerError(Exception):
 
 class WorkerEnded(Exception):
     def __init__(self) -> None:
-        super().__init__("the process that reads the cluster has ended; perhaps memory ran out. Start svcdoctor again")
+        super().__init__("the process that reads the cluster has ended, perhaps because memory ran out")
 
 
 def raised(trouble: Trouble) -> WorkerError:

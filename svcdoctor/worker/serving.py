@@ -48,11 +48,10 @@ class Opens(Protocol):
     ) -> Source: ...
 
 
-def serve(end: socket.socket, opens: Opens, prepare: Callable[[], None]) -> None:
+def serve(end: socket.socket, opens: Opens) -> None:
     """Until the other side has gone. The terminal stays the dashboard's: nothing is printed here."""
     signal.signal(signal.SIGINT, lambda *_: None)  # of a login that is interrupted; not ignored, so that it ends
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as this runs
-    prepare()
     Desk(end, opens).run()
 
 
