@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
 from svcdoctor.cluster.collect import AT_ONCE
@@ -38,6 +38,7 @@ from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.objects import RESOURCES
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.recordings.recording import recorded
+from svcdoctor.sharing import share
 from svcdoctor.text import printable
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
@@ -272,8 +273,10 @@ class Live:
                 Unreadable(resource, odd.namespace, odd.name, odd.error),
             ]
             return
-        self._world.apply(resource, event.type, event.object)
         metadata = event.object.metadata
+        if event.type != "DELETED" and self._world.was_read(resource, metadata.namespace):
+            share_with_neighbour(event.object, self._world.listed(resource, metadata.namespace))
+        self._world.apply(resource, event.type, event.object)
         if self._world.unreadable:
             self._forget_unreadable(resource, metadata.namespace, metadata.name)
         if self._schedule and resource == "services" and event.type == "ADDED":
@@ -420,6 +423,17 @@ class Live:
                 judged=self._doctor.judged,
             )
         )
+
+
+def share_with_neighbour(item: Any, held: Mapping[str, Any]) -> None:
+    """As in a list (sharing.py): what is said as it was before, or as the neighbour by name says it, is held once.
+
+    Else every rollout would leave its Pods larger than they were when they were listed.
+    """
+    name = item.metadata.name
+    like = name if name in held else max((other for other in held if other < name), default="")
+    if like:
+        share(held[like], item)
 
 
 def _place(stream: Reflector) -> tuple[str, str, str]:

@@ -121,7 +121,7 @@ MAY_IMPORT = {
     "standing": "diagnosis finding",
     "baseline": "diagnosis finding text world",
     "reflector": "finding kube objects text",
-    "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule",
+    "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule sharing",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
     "contexts": "collect finding kube kubeconfig",
     "schedule": f"{PURE} world clientpod diagnosis kube collect socketlook",

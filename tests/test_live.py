@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from simulate import simulate
@@ -19,7 +20,7 @@ from svcdoctor.cluster.reflector import Pace
 from svcdoctor.cluster.schedule import Rhythm
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
-from svcdoctor.live import Live, Replayed, Timing, Update
+from svcdoctor.live import Live, Replayed, Timing, Update, share_with_neighbour
 from svcdoctor.names.lookup import Lookup, Lookups, Vantage
 from svcdoctor.objects import Pod
 from svcdoctor.pods.sockets import Listener, Sockets, started_last
@@ -423,3 +424,18 @@ def all_that_is_kept(engine: Live) -> tuple[str, list[int]]:
         parts: list[Any] = [world._objects, reads._asked, reads._askers, reads._shared, world._deadlines]
         objects = [len(table) for tables in world._objects.values() for table in tables.values()]
         return repr([*parts, indexes]), [sum(objects), *map(len, parts[1:])]
+
+
+def test_a_pod_that_comes_by_an_event_holds_what_its_sibling_holds_once() -> None:
+    def pod(name: str, image: str) -> Pod:
+        document = {"metadata": {"name": name, "namespace": "shop"}, "spec": {"containers": [{"name": image}]}}
+        return msgspec.convert(document, Pod)
+
+    held = {"cart-7d9f-a": pod("cart-7d9f-a", "cart"), "web-5c4f-a": pod("web-5c4f-a", "web")}
+    new, other, again = pod("cart-7d9f-b", "cart"), pod("a-1", "cart"), pod("web-5c4f-a", "new")
+    for item in (new, other, again):
+        share_with_neighbour(item, held)
+    assert new.spec is held["cart-7d9f-a"].spec
+    assert other.spec is not held["cart-7d9f-a"].spec
+    assert again.metadata is held["web-5c4f-a"].metadata
+    assert again.spec == pod("", "new").spec
