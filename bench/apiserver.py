@@ -267,7 +267,8 @@ class Server:
         due = time.monotonic()
         turn = 0
         while True:
-            if not self.rate and self.left <= 0 and turn % (RESTARTS * STEPS) == 0:
+            rate = self.rate  # which another thread may set to 0 at any time
+            if not rate and self.left <= 0 and turn % (RESTARTS * STEPS) == 0:
                 time.sleep(0.05)
                 due = time.monotonic()
                 continue
@@ -276,7 +277,7 @@ class Server:
                 self._tell(resource, kind, document)
             turn += 1
             self.left -= len(told)
-            due += 1 / self.rate if self.rate else 0
+            due += 1 / rate if rate else 0
             time.sleep(max(due - time.monotonic(), 0))
             while self.logs["pods"].waiting > AHEAD and not self.rate:
                 time.sleep(0.001)
