@@ -26,6 +26,7 @@ from svcdoctor.clients.settings import Setting, configs_of, settings_of
 from svcdoctor.endpoints.nearmiss import NearMiss, nearest
 from svcdoctor.endpoints.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.finding import Finding, Stage, Status, Step, Subject
+from svcdoctor.indexes import Index
 from svcdoctor.names.corefault import ROLE, asks_itself, complaints, crashing, lacks
 from svcdoctor.names.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
 from svcdoctor.names.lookup import Lookups
@@ -65,7 +66,7 @@ from svcdoctor.pods.template import (
     top_owner,
 )
 from svcdoctor.text import parse_time
-from svcdoctor.world import EVERYWHERE, Index, NotRead, World
+from svcdoctor.world import EVERYWHERE, NotRead, World
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -104,6 +105,7 @@ SERVICES_BY_CLUSTER_IP = Index(
     "services",
     lambda item: {ip for ip in item.spec.cluster_ips or [item.spec.cluster_ip] if ip and ip != "None"},
 )
+SERVICES_BY_NAME = Index("services by name", "services", lambda item: (item.metadata.name,))
 # What a controller wrote belongs to the object that it was written for, and goes with it.
 UNOWNED_SLICES = Index(
     "unowned slices", "endpointslices", lambda item: () if item.metadata.owner_references else (True,)
@@ -252,6 +254,11 @@ class View:
         self.touched.add(index.resource)
         return self.shared(("in all namespaces", index.name), look)
 
+    def sees_all(self, resource: str) -> bool:
+        """Whether a kind was read in all namespaces, or only in those that may be. Raises NotRead where neither."""
+        self.touched.add(resource)
+        return self.world.sees_all(resource)
+
     def or_without(self, question: Callable[[], T], answer: U) -> T | U:
         """The answer to a question, or this one where what it needs may not be read: for what only adds detail."""
         try:
@@ -320,6 +327,11 @@ class View:
         """The same of all namespaces that were read."""
         self.touched.add("endpointslices")
         return self.world.found_in_sight(UNOWNED_SLICES, True)
+
+    def services_named(self, name: str) -> list[Service]:
+        """The Services of this name, of all namespaces that were read."""
+        self.touched.add("services")
+        return self.world.found_in_sight(SERVICES_BY_NAME, name)
 
     def services_at(self, address: str) -> list[Service]:
         """The Services, of all namespaces that were read, that have this cluster IP."""

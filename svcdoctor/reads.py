@@ -86,6 +86,24 @@ class Reads:
         self.note(asker)
         return self._shared[key]  # type: ignore[no-any-return]
 
+    def kept(self, key: Hashable) -> tuple[Any, set[str]] | None:
+        """Such a value where it is there already, as World.derived keeps one; who asks for it asks for it here."""
+        if key not in self._shared:
+            return None
+        self.note(("shared", key))
+        return self._shared[key], set()
+
+    def worked_out_from(self, questions: Iterable[Question]) -> set[Hashable]:
+        """The keys of the values that may be others if the answers to these are."""
+        found: set[Hashable] = set()
+        waiting = list(questions)
+        while waiting:
+            for asker in self._asking(waiting.pop()):
+                if asker[0] == "shared" and asker[1] not in found:
+                    found.add(asker[1])
+                    waiting.append(asker)
+        return found
+
     def changed(self, questions: Iterable[Question]) -> None:
         """The answers to these are not what they were."""
         waiting = list(questions)

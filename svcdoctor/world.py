@@ -9,9 +9,8 @@ A World that is followed (live) notes who asks what, and tells from each change 
 
 from __future__ import annotations
 
-import copy
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from msgspec.structs import replace
 
 from svcdoctor.clients.connection import Connections
 from svcdoctor.finding import Gap, Unreadable
+from svcdoctor.indexes import Buckets, Index
 from svcdoctor.names.lookup import Lookups
 from svcdoctor.objects import RESOURCES, CronJob, JobTemplateSpec, Pod, PodSpec, Workload
 from svcdoctor.pods.sockets import Sockets, started_last
@@ -56,14 +56,6 @@ class NotRead(Exception):
         return set() if self.gap else {Want(self.resource, self.namespace), *self.more}
 
 
-class Index(NamedTuple):
-    """Objects of a kind by something that they say themselves: the keys of an object follow from it alone."""
-
-    name: str
-    resource: str
-    keys: Callable[[Any], Iterable[Hashable]]
-
-
 class World:
     def __init__(self, *, context: str = "", now: datetime | None = None) -> None:
         self.context = context
@@ -79,12 +71,14 @@ class World:
         self.expects_lookups = False
         self._sockets: dict[tuple[str, str], Sockets] | None = None
         self._connections: Connections | None = None
-        self._forked: World | None = None  # what this one is a fork of
+        self._under: World | None = None  # what this one is a fork of
+        self._laid: dict[tuple[str, str], list[tuple[Any | None, Any | None]]] = {}  # over it: before and after
+        self._altered: list[Question] = []  # whose answers that alters
+        self._doubtful: set[Hashable] | None = None  # the values that were worked out from them
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
-        # By kind and namespace; None is all namespaces in sight, "" those objects of a recording that have none.
-        self._indexes: dict[tuple[str, str | None], dict[Index, _Buckets]] = defaultdict(dict)
+        self._indexes: dict[tuple[str, str], dict[Index, Buckets]] = defaultdict(dict)
         self._derived: dict[object, Any] = {}
         self._deadlines: dict[Question, datetime] = {}
         self.news: set[str] = set()  # the kinds of which something has come since somebody emptied this
@@ -184,45 +178,85 @@ class World:
             self._unsorted.add((resource, namespace))
         same = before is not None and item is not None and _says_the_same(before, item)
         questions: list[Question] = []
-        visible = [namespace, *([None] if self._is_in_sight(resource, namespace) else [])]
-        for place in visible:
+        for place in self._seen_from(resource, namespace):
             for index, buckets in self._indexes.get((resource, place), {}).items():
-                for key in buckets.set(index, before, item):
-                    questions.append(("found", index.name, place, key))
+                keys, others = buckets.set(before, item)
+                questions += [("found", index.name, place, key) for key in keys]
+                if others:
+                    questions.append(("keys", index.name, place))
         if same:
             return
         questions += (("object", resource, namespace, name), ("table", resource, namespace), ("everywhere", resource))
         if before is None or item is None:
             questions += (("exists", resource, namespace, name), ("names", resource, namespace))
+            if namespace:
+                questions.append(("names", resource, EVERYWHERE))
             if len(table) == (1 if before is None else 0):
                 questions += (("some", resource, namespace), ("namespaces", resource))
         self._changed(*questions)
 
     def fork(self, changes: Iterable[tuple[str, str, str, Any | None]]) -> World:
         """This World with some objects replaced or gone (None): (resource, namespace, name, object). It is not followed
-        itself; who asks it asks this one."""
+        itself; who asks it asks this one. It is to be asked before this one changes, and takes no lists of its own.
+
+        What it costs follows from what is laid over: all else, and what was worked out from it, is this World's.
+        """
         other = World(context=self.context, now=self._now)
+        other._under = self
+        other._altered = list(self._altered)
         other._unreadable = self._unreadable
         other.odd_names = self.odd_names
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
-        other._sockets, other._forked = self._sockets, self._forked or self
+        other._sockets = self._sockets
         other._connections = self._connections
         other._noting = self._noting
         other._kinds = self._kinds
         other._unsorted = set(self._unsorted)
-        other._objects = defaultdict(dict, {kind: dict(tables) for kind, tables in self._objects.items()})
-        other._indexes = defaultdict(dict, {place: dict(indexes) for place, indexes in self._indexes.items()})
+        other._objects = defaultdict(dict, self._objects)
         for resource, namespace, name, item in changes:
-            tables = other._objects[resource]
-            if tables.get(namespace) is self._objects[resource].get(namespace, self):
-                tables[namespace] = dict(tables[namespace])
-            for place in ((resource, namespace), (resource, None)):
-                mine, theirs = other._indexes[place], self._indexes.get(place, {})
-                for index in [index for index in mine if mine[index] is theirs.get(index)]:
-                    mine[index] = mine[index].fork()
-            other._set(resource, namespace, name, item)
+            other._lay(self, resource, namespace, name, item)
         return other
+
+    def _lay(self, under: World, resource: str, namespace: str, name: str, item: Any | None) -> None:
+        theirs = under._objects[resource]
+        if self._objects[resource] is theirs:
+            self._objects[resource] = dict(theirs)
+        mine = self._objects[resource]
+        if namespace in theirs and mine.get(namespace) is theirs[namespace]:
+            mine[namespace] = dict(theirs[namespace])
+        before = mine.get(namespace, {}).get(name)
+        for place in self._seen_from(resource, namespace):
+            if (resource, place) not in self._indexes:
+                known = under._known_indexes(resource, place)
+                self._indexes[resource, place] = {index: Buckets(index, under=known[index]) for index in known}
+            self._laid.setdefault((resource, place), []).append((before, item))
+        self._set(resource, namespace, name, item)
+
+    def _seen_from(self, resource: str, namespace: str) -> list[str]:
+        """The scopes of indexes that hold the objects of a namespace."""
+        return [namespace, *([EVERYWHERE] if namespace and self._is_in_sight(resource, namespace) else [])]
+
+    def _known_indexes(self, resource: str, place: str) -> dict[Index, Buckets]:
+        if self._under is not None and (resource, place) not in self._indexes:
+            return self._under._known_indexes(resource, place)
+        return self._indexes[resource, place]
+
+    def _index(self, index: Index, place: str) -> Buckets:
+        """An index of a namespace or of all that are in sight."""
+        scope = (index.resource, place)
+        if self._under is not None and scope not in self._laid:
+            return self._under._index(index, place)
+        indexes = self._indexes[scope]
+        if index not in indexes:
+            if self._under is None:
+                items = self._in_sight(index.resource) if place == EVERYWHERE else self._table(*scope).values()
+                indexes[index] = Buckets(index, items)
+            else:
+                indexes[index] = buckets = Buckets(index, under=self._under._index(index, place))
+                for before, after in self._laid[scope]:
+                    buckets.set(before, after)
+        return indexes[index]
 
     # --- asking it
 
@@ -273,10 +307,7 @@ class World:
     def found(self, index: Index, namespace: str, *keys: Hashable) -> list[Any]:
         """The objects of a namespace that have one of these keys in an index: the one that the fewest have; by name."""
         self.must_be_read(index.resource, namespace)
-        indexes = self._indexes[index.resource, namespace]
-        if index not in indexes:
-            indexes[index] = _Buckets(index, self._table(index.resource, namespace).values())
-        buckets = indexes[index]
+        buckets = self._index(index, namespace)
         rarest = min(keys, key=buckets.size) if len(keys) > 1 else keys[0]
         if self._noting:
             self._note(("found", index.name, namespace, rarest))
@@ -284,26 +315,27 @@ class World:
 
     def found_in_sight(self, index: Index, key: Hashable) -> list[Any]:
         """The objects that have this key in an index, of all namespaces that were read: others are not asked for."""
-        indexes = self._indexes[index.resource, None]
-        if index not in indexes:
-            places = self._places(index.resource)
-            indexes[index] = _Buckets(
-                index, (item for place in places for item in self._table(index.resource, place).values())
-            )
+        buckets = self._index(index, EVERYWHERE)
         self._kinds[-1].add(index.resource)
         if self._noting:
-            self._note(_scope(index.resource), ("found", index.name, None, key))
-        return indexes[index].get(key)
+            self._note(_scope(index.resource), ("found", index.name, EVERYWHERE, key))
+        return buckets.get(key)
+
+    def keys_in_sight(self, index: Index) -> Collection[Any]:
+        """The keys that some object has, of all namespaces that were read."""
+        self._kinds[-1].add(index.resource)
+        self._note(_scope(index.resource), ("keys", index.name, EVERYWHERE))
+        return self._index(index, EVERYWHERE).keys()
 
     def everywhere(self, resource: str) -> tuple[list[Any], bool]:
         """All objects of a namespaced kind that we may see, in order, and whether that is all there are."""
-        complete = self._sees_everything(resource)
+        complete = self.sees_all(resource)
         self._note(("everywhere", resource))
-        return [item for place in self._places(resource) for item in self._table(resource, place).values()], complete
+        return self._in_sight(resource), complete
 
     def namespaces_of(self, resource: str) -> tuple[list[str], bool]:
         """The namespaces in which we see an object of the kind, and whether these are all."""
-        complete = self._sees_everything(resource)
+        complete = self.sees_all(resource)
         self._note(("namespaces", resource))
         return self._places(resource), complete
 
@@ -311,20 +343,31 @@ class World:
         """The kinds of which something was read, if only that there are none."""
         return [name for name in RESOURCES if self._scopes[name]]
 
-    def held(self, resource: str, namespace: str = EVERYWHERE) -> list[Any]:
-        """What we hold of a kind, even where it is lost."""
+    def kept(self, resource: str, namespace: str, name: str) -> Any | None:
+        """One object, even where its kind is lost."""
         self._kinds[-1].add(resource)
-        self._note(_scope(resource), ("everywhere", resource))
+        self._note(_scope(resource), ("object", resource, namespace, name))
+        return self._objects[resource].get(namespace, {}).get(name)
+
+    def held(self, resource: str, namespace: str = EVERYWHERE, *, which: bool = False) -> list[Any]:
+        """What we hold of a kind, even where it is lost. With `which` the answer is another only when there are others,
+        not when one of them says something else."""
+        self._kinds[-1].add(resource)
+        self._note(_scope(resource), ("names", resource, namespace) if which else ("everywhere", resource))
         places = sorted(self._objects[resource]) if namespace == EVERYWHERE else [namespace]
         return [item for place in places for item in self._table(resource, place).values()]
 
-    def _sees_everything(self, resource: str) -> bool:
+    def sees_all(self, resource: str) -> bool:
+        """Whether a kind was read everywhere, or only where it may be. Raises NotRead where nobody has tried."""
         self._kinds[-1].add(resource)
         self._note(_scope(resource))
         complete = EVERYWHERE in self._scopes[resource]
         if not complete and (resource, EVERYWHERE) not in self._gaps:
             raise NotRead(resource, EVERYWHERE, None)
         return complete
+
+    def _in_sight(self, resource: str) -> list[Any]:
+        return [item for place in self._places(resource) for item in self._table(resource, place).values()]
 
     def _places(self, resource: str) -> list[str]:
         scopes = self._scopes[resource]
@@ -396,7 +439,10 @@ class World:
         self._kinds[-1].update(("pods", "sockets"))
         self._note(_scope("sockets"), ("object", "sockets", *place))
         # A Pod that is only imagined has none to look at.
-        is_real = self._forked is None or self._forked._objects["pods"].get(place[0], {}).get(place[1]) is pod
+        real = self
+        while real._under is not None:
+            real = real._under
+        is_real = real is self or real._objects["pods"].get(place[0], {}).get(place[1]) is pod
         if self._sockets is None or not is_real or ("sockets", "/".join(place)) in self._gaps:
             return None
         seen = self._sockets.get(place)
@@ -496,10 +542,22 @@ class World:
         if self._reads:
             return build()
         if key not in self._derived:
-            self._derived[key] = self.asking_of(build)
+            self._derived[key] = self._inherited(key) or self.asking_of(build)
         value, kinds = self._derived[key]
         self._kinds[-1] |= kinds
         return value  # type: ignore[no-any-return]
+
+    def _inherited(self, key: Hashable) -> tuple[Any, set[str]] | None:
+        """A value that the World below this fork has, with the kinds that it took: none where what is laid over it may
+        alter it."""
+        if self._under is None:
+            return None
+        if self._noting is None:
+            kept = self._under._derived.get(key) or self._under._inherited(key)
+            return kept if kept and kept[1].isdisjoint(self.news) else None
+        if self._doubtful is None:
+            self._doubtful = self._noting.worked_out_from(self._altered)
+        return None if key in self._doubtful else self._noting.kept(key)
 
     def asking_of(self, build: Callable[[], T]) -> tuple[T, set[str]]:
         """What a question has for an answer, and the kinds that it asked about: of others it does not depend."""
@@ -531,6 +589,9 @@ class World:
         # A question about a kind has it in the second place.
         told = (question for question in questions if question[0] not in _OF_TIME)
         self.news.update(str(question[1] if len(question) > 1 else question[0]) for question in told)
+        if self._under is not None:
+            self._altered += questions
+            self._doubtful = None
         if self._reads:
             self.changes += any(question[0] not in _OF_TIME for question in questions)
             self._reads.changed(questions)
@@ -620,48 +681,6 @@ class _Clock(datetime):
     def __sub__(self, other: Any) -> Any:
         self.reads.note(("now",))
         return datetime.combine(self.date(), self.timetz()) - other
-
-
-class _Buckets:
-    """An index of one namespace's objects, or of all, kept up to date object by object."""
-
-    def __init__(self, index: Index, items: Iterable[Any]) -> None:
-        self._buckets: dict[Hashable, dict[tuple[str, str], Any]] = defaultdict(dict)
-        self._shares = False  # its buckets are those of another
-        for item in items:
-            for key in index.keys(item):
-                self._buckets[key][item.metadata.namespace, item.metadata.name] = item
-
-    def fork(self) -> _Buckets:
-        other = copy.copy(self)
-        other._buckets = dict(self._buckets)
-        other._shares = True
-        return other
-
-    def set(self, index: Index, before: Any | None, after: Any | None) -> set[Hashable]:
-        """One object is another now; the keys whose objects changed by it."""
-        old = set(index.keys(before)) if before is not None else set()
-        new = set(index.keys(after)) if after is not None else set()
-        metadata = (before if after is None else after).metadata  # type: ignore[union-attr]
-        name = (metadata.namespace, metadata.name)
-        if self._shares:
-            self._buckets |= {key: dict(self._buckets[key]) for key in old | new if key in self._buckets}
-        for key in old - new:
-            del self._buckets[key][name]
-            if not self._buckets[key]:
-                del self._buckets[key]
-        for key in new:
-            self._buckets.setdefault(key, {})[name] = after
-        return old | new
-
-    def size(self, key: Hashable) -> int:
-        return len(self._buckets.get(key, ()))
-
-    def get(self, key: Hashable) -> list[Any]:
-        found = self._buckets.get(key)
-        if not found:
-            return []
-        return [found[name] for name in sorted(found)] if len(found) > 1 else list(found.values())
 
 
 class _Noted(Mapping[str, Any]):

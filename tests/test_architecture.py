@@ -30,7 +30,7 @@ SHELVES = {path.name for path in PACKAGES} - WHOLE
 
 # What a module may import of svcdoctor, the deepest layer first. `checks` stands for each of its modules, as do
 # `report` and `widgets`, whose modules may import their neighbours.
-DATA = "text objects lookup sockets request connection finding labels"
+DATA = "text objects lookup sockets request connection finding labels indexes"
 PURE = f"{DATA} check template reconcile reads"
 QUESTIONS = (
     "nearmiss ingressrule podports history bindfailure manualslice peers mentions serviceenv exposure "
@@ -42,6 +42,7 @@ MAY_IMPORT = {
     "text": "",
     "labels": "",
     "reads": "",
+    "indexes": "",
     "sharing": "",
     "objects": "text",
     "lookup": "objects text",
@@ -98,7 +99,7 @@ MAY_IMPORT = {
     "containerstate": f"{PURE} podlook bindfailure",
     "history": f"{PURE} podlook containerstate",
     "podstate": f"{PURE} podlook containerstate",
-    "world": "connection finding lookup sockets objects reads text sharing",
+    "world": "connection finding indexes lookup sockets objects reads text sharing",
     "capture": "configfile hosts checks",
     "case": f"{PURE} {QUESTIONS} world cachedproperty",
     "cachedproperty": "",

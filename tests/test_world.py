@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from svcdoctor.finding import Gap, Unreadable
+from svcdoctor.indexes import Index
 from svcdoctor.names.lookup import Lookup, Lookups, Vantage
 from svcdoctor.objects import RESOURCES, Metadata, Node, Pod, Service
 from svcdoctor.world import EVERYWHERE, NotRead, World
@@ -196,3 +197,51 @@ def test_a_recording_with_an_odd_object_names_the_place() -> None:
     recording["objects"]["services"] = {"scopes": [""], "items": [{"metadata": {"name": "cart"}, "spec": 7}]}
     with pytest.raises(ValueError, match=r"\$\[0\]\.spec"):
         World.replay(msgspec.json.encode(recording))
+
+
+# --- trying changes ------------------------------------------------------------------------------------------------
+
+LABELS = Index("services by label", "services", lambda item: (item.metadata.labels or {}).values())
+LAID = st.lists(
+    st.tuples(NAMES, st.sampled_from("abc"), st.none() | st.lists(st.sampled_from("xyz"), max_size=2)), max_size=6
+)
+
+
+def labelled(name: str, namespace: str, labels: list[str]) -> Service:
+    return Service(metadata=Metadata(name=name, namespace=namespace, labels={label: label for label in labels}))
+
+
+def found(world: World) -> dict[str, Any]:
+    """What the World says of its Services, by each way to ask."""
+    told: dict[str, Any] = {f"everywhere {label}": world.found_in_sight(LABELS, label) for label in "xyz"}
+    for namespace in ("shop", "store", "kube-system"):
+        told[namespace] = dict(world.listed("services", namespace))
+        told |= {f"{namespace} {label}": world.found(LABELS, namespace, label) for label in "xyz"}
+    labels = world.shared("labels", lambda: [item.metadata.labels for item in world.everywhere("services")[0]])
+    return told | {"labels": labels, "keys": set(world.keys_in_sight(LABELS))}
+
+
+@given(LAID, LAID, LAID, st.booleans(), st.booleans())
+def test_a_fork_says_what_a_world_with_its_objects_would_and_leaves_the_other_as_it_was(
+    held: Any, first: Any, second: Any, asked: bool, followed: bool
+) -> None:
+    objects = {(place, name): labelled(name, place, labels or []) for place, name, labels in held}
+    world = World(now=NOW)
+    world.put("services", EVERYWHERE, objects.values())
+    if followed:
+        world.follow()
+    before = found(world) if asked else None
+    fork, now = world, dict(objects)
+    for laid in (first, second):
+        changes = [
+            (place, name, None if labels is None else labelled(name, place, labels)) for place, name, labels in laid
+        ]
+        fork = fork.fork([("services", place, name, item) for place, name, item in changes])
+        for place, name, item in changes:
+            now[place, name] = item
+    fresh = World(now=NOW)
+    fresh.put("services", EVERYWHERE, [item for item in now.values() if item is not None])
+    assert found(fork) == found(fresh)
+    unchanged = World(now=NOW)
+    unchanged.put("services", EVERYWHERE, objects.values())
+    assert found(world) == (before or found(world)) == found(unchanged)

@@ -31,10 +31,11 @@ from typing import NamedTuple
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Node, Workload
 from svcdoctor.pods.nodeagents import STARTING_SECONDS, Lack, lacking
 from svcdoctor.text import plural, shorten
-from svcdoctor.world import EVERYWHERE, Index
+from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
     step=Step.CONNECT,

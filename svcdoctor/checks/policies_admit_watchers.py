@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import CustomObject, Pod, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import ADMIN_KINDS
 from svcdoctor.policies.policy import Party
 from svcdoctor.policies.policyrule import rule_evidence
 from svcdoctor.policies.traffic import Guard, admit_peers, enforcement, guards, party_of_pod, peers_of, refusing
-from svcdoctor.world import EVERYWHERE, Index
+from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
     step=Step.CONNECT,

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case, View, given_addresses
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Subject, fail, unknown, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Ingress, IngressClass, Pod, Service
 from svcdoctor.text import edit_distance, listing, patch_command
-from svcdoctor.world import EVERYWHERE, Index
+from svcdoctor.world import EVERYWHERE
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_ANNOTATION = "ingressclass.kubernetes.io/is-default-class"

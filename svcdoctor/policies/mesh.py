@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from svcdoctor.case import PODS_BY_OWNER, Case, View
 from svcdoctor.finding import Subject
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Container, CustomObject, Metadata, Pod, PodSpec
 from svcdoctor.pods.template import Template, matches
-from svcdoctor.world import EVERYWHERE, Index
+from svcdoctor.world import EVERYWHERE
 
 ROOT_NAMESPACE = "istio-system"  # where Istio is installed, and where rules for the whole mesh stand
 ISTIO, LINKERD, AMBIENT, PLAIN, DISABLED = "istio-proxy", "linkerd-proxy", "ambient", "", "disabled"
@@ -195,12 +196,7 @@ def _is_hinted_at(case: Case) -> bool:
     if any(proxy_of(pod.spec)[0] for pod in case.or_without(lambda: case.live_pods, [])):
         return True
     case.touched.add("namespaces")
-
-    def marked() -> bool:
-        namespaces = case.or_without(lambda: case.listed("namespaces", EVERYWHERE), {})
-        return any(_is_marked(item.metadata) for item in namespaces.values())
-
-    return case.shared("a mesh is hinted at", marked)
+    return case.or_without(lambda: bool(case.world.found(MARKED_NAMESPACES, EVERYWHERE, True)), False)
 
 
 def enrolment(view: View, namespace: str) -> str:
@@ -220,6 +216,11 @@ def enrolment(view: View, namespace: str) -> str:
 def _is_marked(namespace: Metadata) -> bool:
     marks = {*(namespace.labels or ()), *(namespace.annotations or ())}
     return namespace.name in (ROOT_NAMESPACE, "linkerd") or not marks.isdisjoint(NAMESPACE_MARKS)
+
+
+MARKED_NAMESPACES = Index(
+    "namespaces of a mesh", "namespaces", lambda item: (True,) if _is_marked(item.metadata) else ()
+)
 
 
 # --- Istio's objects ---------------------------------------------------------------------------------------------
