@@ -28,6 +28,7 @@ from contextlib import suppress
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Service, ServiceCIDR
 from svcdoctor.text import listing, patch_command
 from svcdoctor.world import EVERYWHERE
@@ -48,28 +49,36 @@ ALMOST = 0.99  # of a range: one release more, and it is full
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def _cluster_addresses(service: Service) -> Iterator[tuple[int, int]]:
+    """Version and number of each of its cluster IPs."""
+    for text in service.spec.cluster_ips or [service.spec.cluster_ip or ""]:
+        with suppress(ValueError):  # a recording may hold anything
+            address = ipaddress.ip_address(text)
+            yield address.version, int(address)
+
+
+def _node_ports_of(service: Service) -> set[int]:
+    return {*(port.node_port for port in service.spec.ports or ()), service.spec.health_check_node_port} - {0}
+
+
+# Their keys alone are asked for: of a Service that keeps its addresses nothing is counted again.
+CLUSTER_ADDRESSES = Index("cluster addresses", "services", _cluster_addresses)
+NODE_PORTS_TAKEN = Index("node ports", "services", _node_ports_of)
+
+
 def run(case: ClusterCase) -> Iterator[Finding]:
     if not case.world.was_read("services", EVERYWHERE):
         return  # part of them says nothing about a range, and they are not listed for this alone
-    services, _ = case.everywhere("services")
-    yield from _node_ports(case, services)
+    case.touched.add("services")
+    yield from _node_ports(case)
+    addresses = case.world.keys_in_sight(CLUSTER_ADDRESSES)
     for version in (4, 6):
-        taken = _taken(services, version)
+        taken = {number for known, number in addresses if known == version}
         if _fills_its_block(taken):
             yield from _addresses(case, version, taken)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
-
-
-def _taken(services: list[Service], version: int) -> set[int]:
-    found = set()
-    for service in services:
-        for text in service.spec.cluster_ips or [service.spec.cluster_ip or ""]:
-            if text and text != "None" and (":" in text) == (version == 6):
-                with suppress(ValueError):  # a recording may hold anything
-                    found.add(int(ipaddress.ip_address(text)))
-    return found
 
 
 def _fills_its_block(taken: set[int]) -> bool:
@@ -116,15 +125,15 @@ def _holds(network: Network, number: int) -> bool:
 # --- node ports --------------------------------------------------------------------------------------------------
 
 
-def _node_ports(case: ClusterCase, services: list[Service]) -> Iterator[Finding]:
-    ports = {port.node_port for service in services for port in service.spec.ports or ()}
-    ports |= {service.spec.health_check_node_port for service in services}
-    if not any(ports):
+def _node_ports(case: ClusterCase) -> Iterator[Finding]:
+    ports = case.world.keys_in_sight(NODE_PORTS_TAKEN)
+    if not ports:
         return
     low, high, source = _range(case)
     used, room = sum(low <= port <= high for port in ports), high - low + 1
     if used < room * ALMOST:
         return
+    services, _ = case.everywhere("services")
     spare = [item for item in services if item.spec.type == "LoadBalancer" and _has_node_ports(item)]
     say, said = (fail, "no node port is left") if used >= room else (warn, f"{room - used} node ports are left")
     yield say(

@@ -80,13 +80,8 @@ def _missing(
 
 
 def _elsewhere(case: EntryCase, name: str) -> list[str]:
-    def build() -> dict[str, list[str]]:
-        index: dict[str, list[str]] = {}
-        for service in case.everywhere("services")[0]:
-            index.setdefault(service.metadata.name, []).append(service.metadata.namespace)
-        return index
-
-    return case.shared("namespaces by service name, for entries", build).get(name, [])
+    case.sees_all("services")
+    return [service.metadata.namespace for service in case.services_named(name)]
 
 
 def _nearest(name: str, services: Mapping[str, Service]) -> list[str]:

@@ -154,10 +154,8 @@ def _missing(case: Case, target: Target, chain: list[Target]) -> Finding:
 
 def _meant(case: Case, target: Target) -> list[Target]:
     """The Service of that name in another namespace if there is just one, else one that is spelled nearly so."""
-    visible = case.or_without(lambda: case.everywhere("services")[0], [])
-    elsewhere = [
-        Target(item.metadata.namespace, item.metadata.name) for item in visible if item.metadata.name == target.name
-    ]
+    case.or_without(lambda: case.sees_all("services"), False)
+    elsewhere = [Target(item.metadata.namespace, item.metadata.name) for item in case.services_named(target.name)]
     own = Target(case.namespace, case.name)
     if len(same := [other for other in elsewhere if other != own]) == 1:
         return same

@@ -19,6 +19,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.entry.ingressclass import controller_of, named_class
 from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Ingress
 
 CHECK = Check(
@@ -45,9 +46,10 @@ def _conflicts(case: Case, ingress: Ingress, paths: list[IngressPath]) -> Iterat
     for path in paths:
         if path.service != case.name:
             continue
-        for namespace, name in _claims(case).get(_claim(path), []):
-            other = case.or_without(lambda place=namespace: case.listed("ingresses", place), {}).get(name)  # type: ignore[misc]
-            if (namespace, name) != own and other and _competes(case, ingress, path, other):
+        case.sees_all("ingresses")
+        for other in case.world.found_in_sight(INGRESSES_BY_CLAIM, _claim(path)):
+            same = (other.metadata.namespace, other.metadata.name) == own
+            if not same and _competes(case, ingress, path, other):
                 yield _conflict(case, ingress, path, other)
                 return
 
@@ -56,18 +58,11 @@ def _claim(path: IngressPath) -> Claim:
     return path.host, path.path, "exact" if path.type == "Exact" else ""
 
 
-def _claims(case: Case) -> dict[Claim, list[tuple[str, str]]]:
-    """What more than one Ingress claims, and which do."""
+def _claims(ingress: Ingress) -> set[Claim]:
+    return {_claim(path) for path in paths_of(ingress) if path.path}
 
-    def build() -> dict[Claim, list[tuple[str, str]]]:
-        found: dict[Claim, list[tuple[str, str]]] = {}
-        for item in case.everywhere("ingresses")[0]:
-            for claim in dict.fromkeys(_claim(path) for path in paths_of(item) if path.path):
-                found.setdefault(claim, []).append((item.metadata.namespace, item.metadata.name))
-        return {claim: names for claim, names in found.items() if len(names) > 1}
 
-    case.touched.add("ingresses")
-    return case.shared("claims of ingresses", build)
+INGRESSES_BY_CLAIM = Index("ingresses by claim", "ingresses", _claims)
 
 
 def _competes(case: Case, ingress: Ingress, path: IngressPath, other: Ingress) -> bool:

@@ -29,9 +29,9 @@ from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
 from svcdoctor.entry.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Event, Pod
 from svcdoctor.text import duration, listing, shorten
-from svcdoctor.world import Index
 
 CHECK = Check(
     step=Step.ENTRY,
@@ -42,12 +42,22 @@ CHECK = Check(
     reads=("services", "events", "pods"),
 )
 
-PROVIDER_PODS = Index("load-balancer controllers", "pods", lambda pod: (True,) if provides(pod) else ())
 PROVIDER_SECONDS = 60.0  # controllers answer, or complain, within seconds
 # Classes whose controllers a cloud runs where nobody sees them.
 ELSEWHERE = ("eks.amazonaws.com/", "networking.gke.io/", "oci.oraclecloud.com/")
 # Words of a class that tell no controller from another.
 COMMON_WORDS = frozenset(("service", "kubernetes", "example", "internal", "external", "public", "default", "class"))
+GIVEN = Index(
+    "services with a load balancer",
+    "services",
+    # One of a class of its own has another controller than the rest.
+    lambda item: (
+        (True,)
+        if item.spec.type == "LoadBalancer" and given_addresses(item) and not item.spec.load_balancer_class
+        else ()
+    ),
+)
+PROVIDING = Index("load-balancer controllers", "pods", lambda pod: (True,) if provides(pod) else ())
 
 
 def run(case: Case) -> Iterator[Finding]:
@@ -86,7 +96,7 @@ def _class(case: Case, said: list[Event]) -> Finding:
     if claiming:
         place = f"{claiming.metadata.namespace}/{claiming.metadata.name}"
         return skipped(case.subject, f"no address yet; {place} runs, which serves class {wanted}")
-    providers = [pod.metadata.name for pod in case.found_everywhere(PROVIDER_PODS)]
+    providers = [pod.metadata.name for pod in case.world.found_in_sight(PROVIDING, True)]
     seen = "in the whole cluster" if all_services and all_pods else "in the namespaces that can be read"
     again = (
         f"kubectl -n {case.namespace} get service {case.name} -o yaml"
@@ -126,19 +136,16 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
         return skipped(
             case.subject, f"no address yet; a controller said {last.reason}: {shorten(last.message or '', 100)}"
         )
-    others = [
-        item
-        for item in case.everywhere("services")[0]
-        # One of a class of its own has another controller than this.
-        if item.spec.type == "LoadBalancer" and given_addresses(item) and not item.spec.load_balancer_class
-    ]
+    case.sees_all("services")
+    others = case.world.found_in_sight(GIVEN, True)
     if others:
         other = others[0].metadata
         return skipped(
             case.subject,
             f"no address yet, and no events; other Services have one, such as {other.namespace}/{other.name}",
         )
-    providers = case.found_everywhere(PROVIDER_PODS)
+    case.sees_all("pods")
+    providers = case.world.found_in_sight(PROVIDING, True)
     if providers:
         pod = providers[0].metadata
         return skipped(
@@ -148,7 +155,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
 
 
 def _no_provider(case: Case) -> Finding:
-    whole = all(case.world.namespaces_of(kind)[1] for kind in ("pods", "services"))
+    whole = case.sees_all("pods") and case.sees_all("services")
     node_ports = [str(port.node_port) for port in case.ports if port.node_port]
     age, inside = duration(case.age(case.service)), listing(case.cluster_ips)
     seen = "in the whole cluster" if whole else "in the namespaces that can be read"

@@ -51,6 +51,7 @@ from svcdoctor.entry.loadbalancer import (
     wanted_addresses,
 )
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Service
 from svcdoctor.text import listing, shorten
 
@@ -177,12 +178,21 @@ def _unserved_ports(case: Case) -> Finding | None:
 # --- sharing an address --------------------------------------------------------------------------------------------
 
 
+SERVICES_BY_GIVEN_ADDRESS = Index("services by given address", "services", given_addresses)
+
+
 def _conflict(case: Case) -> Finding | None:
     wanted = set(wanted_addresses(case.service))
     if not wanted:
         return None
-    for other in case.everywhere("services")[0]:
-        if other.metadata.uid == case.service.metadata.uid or not wanted.intersection(given_addresses(other)):
+    case.sees_all("services")
+    having = {
+        (other.metadata.namespace, other.metadata.name): other
+        for address in wanted
+        for other in case.world.found_in_sight(SERVICES_BY_GIVEN_ADDRESS, address)
+    }
+    for _, other in sorted(having.items()):
+        if other.metadata.uid == case.service.metadata.uid:
             continue
         if why := _cannot_share(case.service, other):
             address = listing(sorted(wanted.intersection(given_addresses(other))))

@@ -54,6 +54,7 @@ from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
 from svcdoctor.entry.loadbalancer import TO_NODE_PORTS, WITHOUT_NODE_PORTS, annotations_of, cloud_of, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import Node
 from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, patch_command, plural
@@ -120,6 +121,13 @@ def _nobody(case: Case) -> Finding:
 # --- node ports ----------------------------------------------------------------------------------------------------
 
 
+SENDING_TO_PODS = Index(
+    "controllers that need no node ports",
+    "pods",
+    lambda pod: (True,) if any(map(WITHOUT_NODE_PORTS.search, words_of(pod))) else (),
+)
+
+
 def _without_node_ports(case: Case) -> Iterator[Finding]:
     """Who hands out the address decides whether that matters; a class of its own is taken to know what it does."""
     lacking = [str(port.port) for port in case.ports if not port.node_port]
@@ -132,8 +140,8 @@ def _without_node_ports(case: Case) -> Iterator[Finding]:
     cloud = cloud_of(nodes.values())
     if cloud not in TO_NODE_PORTS or case.type != "LoadBalancer":
         return
-    pods = case.or_without(lambda: case.everywhere("pods")[0], [])
-    if any(WITHOUT_NODE_PORTS.search(word) for pod in pods for word in words_of(pod)):
+    case.or_without(lambda: case.sees_all("pods"), False)
+    if case.world.found_in_sight(SENDING_TO_PODS, True):
         return
     patch = {"spec": {"allocateLoadBalancerNodePorts": True}}
     yield fail(

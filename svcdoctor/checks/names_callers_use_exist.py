@@ -184,16 +184,9 @@ def _named_by(uses: list[Reference]) -> list[Evidence]:
 
 def _elsewhere(case: ClientCase, name: str, namespace: str) -> tuple[list[str], bool]:
     """Other namespaces with a Service of that name, and whether we could look in all."""
-    services, complete = case.everywhere("services")
-
-    def build() -> dict[str, list[str]]:
-        index: dict[str, list[str]] = {}
-        for service in services:
-            index.setdefault(service.metadata.name, []).append(service.metadata.namespace)
-        return index
-
-    found = case.world.derived("namespaces by service name", build).get(name, [])
-    return sorted(other for other in found if other != namespace), complete
+    complete = case.sees_all("services")
+    found = [service.metadata.namespace for service in case.services_named(name)]
+    return [other for other in found if other != namespace], complete
 
 
 def _nearest(name: str, services: Mapping[str, Service]) -> list[str]:

@@ -33,6 +33,7 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
+from svcdoctor.indexes import Index
 from svcdoctor.objects import NetworkPolicy, NetworkPolicyPeer
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import ADMIN_KINDS
@@ -135,14 +136,12 @@ def _unlabelled(case: Case, guard: Guard, rule: Rule, peer: NetworkPolicyPeer) -
             yield _meant_by_name(case, rule, wanted, value)
 
 
+NAMESPACES_BY_LABEL = Index("namespaces by label", "namespaces", lambda item: (item.metadata.labels or {}).items())
+
+
 def _is_carried(case: Case, key: str, value: str) -> bool:
     """Whether some namespace has the label."""
-
-    def build() -> frozenset[tuple[str, str]]:
-        held = case.world.listed("namespaces").values()
-        return frozenset(pair for item in held for pair in (item.metadata.labels or {}).items())
-
-    return (key, value) in case.shared("labels of namespaces", build)
+    return bool(case.world.found(NAMESPACES_BY_LABEL, EVERYWHERE, (key, value)))
 
 
 def _is_admitted(case: Case, guard: Guard, party: Party) -> bool:
