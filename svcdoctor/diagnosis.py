@@ -254,14 +254,14 @@ def services_in(world: World, scope: Scope, wants: set[Want]) -> list[Service]:
     """The Services of a scope, in order; those that were seen and are lost sight of among them."""
     try:
         if scope.namespace == EVERYWHERE:
-            world.everywhere("services")
+            world.sees_all("services")
         else:
-            world.listed("services", scope.namespace)
+            world.must_be_read("services", scope.namespace)
     except NotRead as missing:
         wants.update(missing.wants)
-    found = world.held("services", scope.namespace)
-    chosen = filter(scope.holds, found)
-    return sorted(chosen, key=lambda service: (service.metadata.namespace, service.metadata.name))
+    # Which there are is all that is asked here, but for labels: what they say is each one's own affair.
+    found = world.held("services", scope.namespace, which=not scope.labels)
+    return list(filter(scope.holds, found)) if scope.names or scope.labels else found
 
 
 def _unlisted(world: World, scope: Scope, subject: Subject) -> list[Finding]:

@@ -43,7 +43,6 @@ class Doctor:
         self.world = world
         self.scope = scope
         self._reads = world.follow()
-        self._services: dict[Name, Service] = {}
         self._diagnosed: dict[Name, ServiceDiagnosis] = {}
         # The same in the order of the report, and where each Service stands in it: a report costs what has changed.
         self._report: list[ServiceDiagnosis | None] = []
@@ -84,7 +83,7 @@ class Doctor:
             broken = broken_parts(self._cluster)
             if broken != self._broken:
                 self._broken = broken
-                stale.update(("service", *name) for name in self._services)
+                stale.update(("service", *name) for name in self._lines)
             yield
         if CALLERS in stale and self._is_ripe(CALLERS):
             self._list_callers()
@@ -115,7 +114,7 @@ class Doctor:
         return self._diagnosed.get(name)
 
     def labels(self, name: Name) -> dict[str, str]:
-        service = self._services.get(name)
+        service: Service | None = self.world.kept("services", *name) if name in self._lines else None
         return (service.metadata.labels if service else None) or {}
 
     def _is_ripe(self, asker: Asker) -> bool:
@@ -145,13 +144,16 @@ class Doctor:
 
     def _judge_service(self, asker: Asker) -> None:
         name = cast(Name, asker[1:])
-        service = self._services[name]
 
-        def judge(wants: set[Want]) -> ServiceDiagnosis:
-            self._reads.note(("object", "services", *name))
+        def judge(wants: set[Want]) -> ServiceDiagnosis | None:
+            service: Service | None = self.world.kept("services", *name)
+            if service is None:
+                return None
             return diagnose_service(self.world, service, self.scope, self._broken, wants)
 
         result = self._judge(asker, judge)
+        if result is None:
+            return  # gone, which is told where it is known what there is
         self.judged += 1
         before = self._diagnosed.get(name)
         if result != before:
@@ -164,16 +166,15 @@ class Doctor:
 
     def _list_services(self) -> None:
         found = self._judge(SERVICES, lambda wants: services_in(self.world, self.scope, wants))
-        services = {(service.metadata.namespace, service.metadata.name): service for service in found}
-        for name in self._services.keys() - services.keys():
+        names = [(service.metadata.namespace, service.metadata.name) for service in found]
+        for name in self._lines.keys() - set(names):
             self._forget(("service", *name))
             if said := self._diagnosed.pop(name, None):
                 self._tally.drop(said)
             self._changed.add(name)
-        self._reads.stale.update(("service", *name) for name in services.keys() - self._services.keys())
-        self._services = services
-        self._lines = {name: line for line, name in enumerate(services)}
-        self._report = [self._diagnosed.get(name) for name in services]
+        self._reads.stale.update(("service", *name) for name in names if name not in self._lines)
+        self._lines = {name: line for line, name in enumerate(names)}
+        self._report = [self._diagnosed.get(name) for name in names]
 
     def _list_callers(self) -> None:
         found = self._judge(CALLERS, lambda wants: callers_in(self.world, self.scope, wants))

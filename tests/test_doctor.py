@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ from suites import load_suites
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.doctor import Doctor
 from svcdoctor.finding import Gap, Status
-from svcdoctor.objects import RESOURCES
+from svcdoctor.labels import parse
+from svcdoctor.objects import RESOURCES, EndpointConditions, LabelSelector, OwnerReference
 from svcdoctor.world import EVERYWHERE, World
 
 CASES = [case for suite in load_suites(Path(__file__).parent / "checks") for case in suite.cases]
@@ -120,6 +124,189 @@ def test_after_any_events_the_result_is_that_of_a_diagnosis_from_scratch(
         play(world, other, events, step)
         assert not doctor.wants
         assert refreshed(doctor) == from_scratch(world, scope)
+
+
+# --- Services that share Pods, policies, callers and ConfigMaps ----------------------------------------------------
+
+
+def town(namespaces: int) -> World:
+    """Namespaces of five Services each. In each the Service `front` has the Pods of two others; whom `web` calls stands
+    in a ConfigMap, and a policy admits only the Pods of namespaces of a team."""
+    manifests: list[dict[str, Any]] = []
+    for number in range(namespaces):
+        place, neighbour = f"town-{number}", (number + 1) % namespaces
+        manifests.append({"kind": "Namespace", "metadata": {"name": place, "labels": {"team": "blue"}}})
+        peer = {"namespaceSelector": {"matchLabels": {"team": "blue"}}}
+        spec: dict[str, Any] = {"podSelector": {"matchLabels": {"tier": "back"}}, "ingress": [{"from": [peer]}]}
+        manifests.append({"kind": "NetworkPolicy", "metadata": named("blue", place), "spec": spec})
+        hosts = {"UPSTREAM": f"cart-{number}", "OTHER": f"stock-{neighbour}.town-{neighbour}.svc.cluster.local"}
+        data = {key: f"http://{host}:80" for key, host in hosts.items()}
+        manifests.append({"kind": "ConfigMap", "metadata": named("settings", place), "data": data})
+        for kind in ("cart", "stock", "web", "calm"):
+            name = f"{kind}-{number}"
+            labels = {"app": name, "tier": "back" if kind in ("cart", "stock") else kind}
+            container: dict[str, Any] = {"name": name, "image": "web:1", "ports": [{"containerPort": 8080}]}
+            if kind == "web":
+                container["envFrom"] = [{"configMapRef": {"name": "settings"}}]
+            template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+            deployment = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+            manifests.append({"kind": "Deployment", "metadata": named(name, place), "spec": deployment})
+            spec = {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": 8080}]}
+            manifests.append({"kind": "Service", "metadata": named(name, place), "spec": spec})
+        spec = {"selector": {"tier": "back"}, "ports": [{"port": 80, "targetPort": 8080}]}
+        manifests.append({"kind": "Service", "metadata": named(f"front-{number}", place), "spec": spec})
+        backend = {"service": {"name": f"web-{number}", "port": {"number": 80}}}
+        rule = {"host": f"{place}.example.com", "http": {"paths": [{"path": "/", "backend": backend}]}}
+        manifests.append({"kind": "Ingress", "metadata": named("way-in", place), "spec": {"rules": [rule]}})
+    world = simulate(manifests)
+    owners = [OwnerReference("Service", controller=True)]
+    world.put(
+        "endpointslices",
+        EVERYWHERE,
+        [
+            replace(piece, metadata=replace(piece.metadata, owner_references=owners))
+            for piece in world.held("endpointslices")
+        ],
+    )
+    return world
+
+
+def named(name: str, namespace: str) -> dict[str, str]:
+    return {"name": name, "namespace": namespace}
+
+
+def others(resource: str, item: Any) -> list[Any]:
+    """What an object may become."""
+    found = [changed(item, extra="label"), None]
+    number = item.metadata.namespace.removeprefix("town-")
+    match resource:
+        case "pods" if item.status.conditions:
+            ready = [replace(one, status="False") if one.type == "Ready" else one for one in item.status.conditions]
+            found += [
+                replace(item, status=replace(item.status, conditions=ready)),
+                changed(item, app=f"stock-{number}"),
+            ]
+            found += [changed(item, tier="front"), replace(item, status=replace(item.status, phase="Failed"))]
+        case "endpointslices":
+            away = EndpointConditions(ready=False, serving=False)
+            off = [replace(one, conditions=away) for one in item.endpoints or ()]
+            found += [replace(item, endpoints=off), replace(item, endpoints=[]), replace(item, ports=[])]
+        case "services":
+            for selector in ({"app": f"cart-{number}"}, {"app": "crat"}, {"tier": "back"}, None):
+                found.append(replace(item, spec=replace(item.spec, selector=selector)))
+            ports = [replace(port, target_port=9090) for port in item.spec.ports or ()]
+            found += [replace(item, spec=replace(item.spec, ports=ports))]
+            found += [replace(item, spec=replace(item.spec, type=kind)) for kind in ("LoadBalancer", "NodePort")]
+            found += [replace(item, spec=replace(item.spec, cluster_ip="10.96.7.7", cluster_ips=["10.96.7.7"]))]
+        case "networkpolicies":
+            found += [replace(item, spec=replace(item.spec, ingress=rules)) for rules in (None, [])]
+            found += [replace(item, spec=replace(item.spec, pod_selector=LabelSelector()))]
+        case "namespaces":
+            found += [changed(item, team="red"), changed(item, **{"istio-injection": "enabled"})]
+        case "configmaps" if "UPSTREAM" in (item.data or {}):
+            for host in (f"front-{number}", "nobody", "calm-1.town-1", f"stock-{number}:81"):
+                found.append(replace(item, data={**item.data, "UPSTREAM": f"http://{host}"}))
+        case "deployments":
+            found += [replace(item, spec=replace(item.spec, replicas=count)) for count in (0, 3)]
+            metadata = replace(item.spec.template.metadata, labels={"app": f"cart-{number}"})
+            template = replace(item.spec.template, metadata=metadata)
+            found += [replace(item, spec=replace(item.spec, template=template))]
+        case "nodes":
+            down = [replace(one, status="Unknown") if one.type == "Ready" else one for one in item.status.conditions]
+            found += [replace(item, status=replace(item.status, conditions=down))]
+        case "ingresses":
+            found += [replace(item, spec=replace(item.spec, rules=None))]
+    return found
+
+
+CHANGING = (
+    *("pods", "services", "endpointslices", "networkpolicies", "namespaces", "configmaps", "deployments", "nodes"),
+    "ingresses",
+)
+TOWN = town(2)
+TOWN_SCOPES = [Scope(), Scope("town-0"), Scope("town-0", names=("front-0", "crat")), Scope(labels=parse("extra"))]
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.sampled_from(TOWN_SCOPES),
+    st.lists(st.tuples(st.sampled_from(CHANGING), st.integers(0, 1000), st.integers(0, 1000)), min_size=4, max_size=12),
+)
+def test_services_that_share_pods_policies_and_callers_are_all_judged_again(
+    scope: Scope, steps: list[tuple[str, int, int]]
+) -> None:
+    doctor = Doctor(World.replay(TOWN.record()), scope)
+    original = objects(TOWN)
+    refreshed(doctor)
+    for resource, object_number, number in steps:
+        known = [key for key in original if key[0] == resource and key[1] != "kube-system"]
+        key = known[object_number % len(known)]
+        # What is gone, or is another already, may be what it was at first again.
+        choices = [original[key], *others(resource, original[key])]
+        item = choices[number % len(choices)]
+        if item is None:
+            doctor.world.drop(*key)
+        else:
+            doctor.world.apply(resource, "MODIFIED", item)
+        assert refreshed(doctor) == from_scratch(doctor.world, scope)
+
+
+def calls_of(doctor: Doctor, change: Callable[[], None]) -> int:
+    """How many functions are called until the report is right again."""
+    calls = 0
+
+    def count(_frame: Any, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        change()
+        for _ in doctor.work():
+            pass
+        doctor.diagnosis()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_what_a_change_costs_follows_from_what_it_touches_and_not_from_the_size_of_the_cluster() -> None:
+    doctors = [Doctor(town(3), Scope()), Doctor(town(16), Scope())]
+    for doctor in doctors:
+        refreshed(doctor)
+    grown = {}
+    for resource in CHANGING:
+        if resource == "nodes":
+            continue  # on a node of a larger cluster more is running
+        key = next(key for key in objects(doctors[0].world) if key[0] == resource and "town-1" in key)
+        for number in range(len(others(resource, objects(doctors[0].world)[key]))):
+            costs = [cost_of(doctor, key, number) for doctor in doctors]
+            (calls, judged), (more_calls, more_judged) = costs
+            if judged != more_judged or more_calls > calls * 1.1 + 100:
+                grown[resource, number] = costs
+    assert not grown
+
+
+def cost_of(doctor: Doctor, key: tuple[str, str, str], number: int) -> tuple[int, int]:
+    """Calls, and Services that are judged again, when an object becomes another for the second time: the first time
+    makes what is kept from then on. A mesh is everybody's affair, so that no change of this kind is made here."""
+    resource = key[0]
+    before = objects(doctor.world)[key]
+    item = others(resource, before)[number]
+    if item is not None and "istio-injection" in (item.metadata.labels or {}):
+        return 0, 0
+    calls = judged = 0
+    for _ in range(2):
+        judged = doctor.judged
+        change = partial(doctor.world.drop, *key) if item is None else partial(doctor.world.apply, resource, "", item)
+        calls = calls_of(doctor, change)
+        judged = doctor.judged - judged
+        doctor.world.apply(resource, "ADDED", before)
+        refreshed(doctor)
+    return calls, judged
+
+
+# --- who is judged again -------------------------------------------------------------------------------------------
 
 
 def shop(count: int = 6) -> World:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from svcdoctor.finding import Gap, Unreadable
@@ -172,6 +172,7 @@ def filled(reads: list[Any], word: str) -> World:
     return world
 
 
+@settings(deadline=None)
 @given(st.lists(READS, max_size=8), WORDS)
 def test_a_recording_gives_the_same_world(reads: list[Any], word: str) -> None:
     world = filled(reads, word)
@@ -221,6 +222,7 @@ def found(world: World) -> dict[str, Any]:
     return told | {"labels": labels, "keys": set(world.keys_in_sight(LABELS))}
 
 
+@settings(deadline=None)
 @given(LAID, LAID, LAID, st.booleans(), st.booleans())
 def test_a_fork_says_what_a_world_with_its_objects_would_and_leaves_the_other_as_it_was(
     held: Any, first: Any, second: Any, asked: bool, followed: bool
