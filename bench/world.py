@@ -427,7 +427,11 @@ def workload(count: int, number: int, kind: str) -> Document:
             "selector": {"matchLabels": labels(name)},
             "template": {
                 "metadata": {"labels": labels(name)},
-                "spec": {"containers": [_container(count, number)], "dnsPolicy": "ClusterFirst"},
+                "spec": {
+                    "containers": [_container(count, number)],
+                    "volumes": [{"name": "config", "configMap": {"name": f"{name}-config", "defaultMode": 420}}],
+                    "dnsPolicy": "ClusterFirst",
+                },
             },
         },
         "status": {
