@@ -18,13 +18,17 @@ class Buckets:
     """The objects of one namespace, or of all, by the keys of an index.
 
     Most keys of a large cluster are those of one object: it stands under its key itself, several in a dict by their
-    names. Over another (`under`) these are what differs from it, so that to try a change costs no copy.
+    names, which in a namespace are words that are there anyway. Over another (`under`) these are what differs from it,
+    so that to try a change costs no copy.
     """
 
-    __slots__ = ("_buckets", "_keys", "_under")
+    __slots__ = ("_buckets", "_keys", "_name", "_under")
 
-    def __init__(self, index: Index, items: Iterable[Any] = (), under: Buckets | None = None) -> None:
+    def __init__(
+        self, index: Index, items: Iterable[Any] = (), *, of_all: bool = False, under: Buckets | None = None
+    ) -> None:
         self._keys = index.keys
+        self._name: Callable[[Any], Any] = under._name if under else _place if of_all else _name
         self._under = under
         self._buckets: dict[Hashable, Any] = {}
         for item in items:
@@ -38,7 +42,7 @@ class Buckets:
         new = set(self._keys(after)) if after is not None else set()
         others = False
         for key in old - new:
-            self._drop(key, _name(before))
+            self._drop(key, self._name(before))
             others = others or not self._held(key)
         for key in new:
             others = others or not self._held(key)
@@ -70,13 +74,13 @@ class Buckets:
     def _put(self, key: Hashable, item: Any) -> None:
         found = self._held(key)
         if type(found) is dict:
-            self._own(key, found)[_name(item)] = item
-        elif found is None or _name(found) == _name(item):
+            self._own(key, found)[self._name(item)] = item
+        elif found is None or self._name(found) == self._name(item):
             self._buckets[key] = item
         else:
-            self._buckets[key] = {_name(found): found, _name(item): item}
+            self._buckets[key] = {self._name(found): found, self._name(item): item}
 
-    def _drop(self, key: Hashable, name: tuple[str, str]) -> None:
+    def _drop(self, key: Hashable, name: Any) -> None:
         found = self._held(key)
         if type(found) is dict:
             found = self._own(key, found)
@@ -88,12 +92,16 @@ class Buckets:
         else:
             self._buckets[key] = {}
 
-    def _own(self, key: Hashable, found: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    def _own(self, key: Hashable, found: dict[Any, Any]) -> dict[Any, Any]:
         """The dict under this key, where it is another's a copy of it."""
         if self._under is not None and key not in self._buckets:
             found = self._buckets[key] = dict(found)
         return found
 
 
-def _name(item: Any) -> tuple[str, str]:
+def _name(item: Any) -> str:
+    return str(item.metadata.name)
+
+
+def _place(item: Any) -> tuple[str, str]:
     return item.metadata.namespace, item.metadata.name

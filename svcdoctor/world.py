@@ -251,7 +251,7 @@ class World:
         if index not in indexes:
             if self._under is None:
                 items = self._in_sight(index.resource) if place == EVERYWHERE else self._table(*scope).values()
-                indexes[index] = Buckets(index, items)
+                indexes[index] = Buckets(index, items, of_all=place == EVERYWHERE)
             else:
                 indexes[index] = buckets = Buckets(index, under=self._under._index(index, place))
                 for before, after in self._laid[scope]:
