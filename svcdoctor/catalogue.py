@@ -1,13 +1,16 @@
-"""Codes and their pages: gathered from the checks' docstrings, with the few that no check owns."""
+"""Codes and their pages: gathered from the checks' docstrings, with the few that no check owns.
+
+The sources are read, not imported: who wants a page, or the names of codes, does not wait for eighty modules.
+"""
 
 from __future__ import annotations
 
-import inspect
+import pkgutil
 import re
+from collections.abc import Iterator
 from functools import cache
+from textwrap import dedent
 from typing import NamedTuple
-
-from svcdoctor.checks import ALL
 
 # Codes of the tool's own limits. They are not faults of a Service, so no check owns them.
 OWN_PAGES = {
@@ -53,15 +56,31 @@ class Page(NamedTuple):
 def pages() -> dict[str, Page]:
     """Every code with its page, in the order of the walk."""
     found: dict[str, Page] = {}
-    for module in ALL:
-        document = inspect.cleandoc(module.__doc__ or "")
+    for document, step in _documents():
         question, _, rest = document.partition("\n")
-        parts = re.split(r"^([a-z0-9-]+)$", rest, flags=re.MULTILINE)
+        parts = re.split(r"^([a-z0-9-]+)$", dedent(rest), flags=re.MULTILINE)
         for code, text in zip(parts[1::2], parts[2::2], strict=True):
-            found[code] = Page(code, inspect.cleandoc(text), question, module.CHECK.step)
+            found[code] = Page(code, _cleaned(text), question, step)
     for code, text in OWN_PAGES.items():
-        found[code] = Page(code, inspect.cleandoc(text), "", "")
+        found[code] = Page(code, _cleaned(text), "", "")
     return found
+
+
+def _documents() -> Iterator[tuple[str, str]]:
+    """The docstring of each check and the step of its question, in the order of checks.ALL."""
+    listed = _source("__init__").rpartition("\nALL")[2]
+    for name in re.findall(r"^    (\w+),$", listed, flags=re.MULTILINE):
+        _, document, code = _source(name).split('"""', 2)
+        step = re.search(r"\bstep=Step\.(\w+)", code)
+        yield document, step[1].lower() if step else ""
+
+
+def _source(module: str) -> str:
+    return (pkgutil.get_data("svcdoctor", f"checks/{module}.py") or b"").decode()
+
+
+def _cleaned(text: str) -> str:
+    return dedent(text).strip()
 
 
 def title(code: str) -> str:

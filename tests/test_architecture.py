@@ -434,6 +434,10 @@ def test_completion_loads_no_client_and_no_screen() -> None:
     assert not loaded(_SVCDOCTOR_COMPLETE="bash_complete", COMP_LINE="svcdoctor explain ") & (CLIENTS | SCREENS)
 
 
+def test_explanations_load_no_check() -> None:
+    assert "msgspec" not in loaded("explain", "selector-value-mismatch")
+
+
 def test_version_loads_not_even_click() -> None:
     assert not loaded("--version") & {"click", "msgspec"}
 
