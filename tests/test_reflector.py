@@ -97,10 +97,10 @@ def reset(*parts: bytes) -> Callable[[Exchange], None]:
 class Watcher:
     """A reflector, and what it brought."""
 
-    def __init__(self, cluster: Cluster, pace: Pace = QUICK, namespace: str = "") -> None:
+    def __init__(self, cluster: Cluster, pace: Pace = QUICK, namespace: str = "", resource: str = "pods") -> None:
         self.news: list[News] = []
         self.store: dict[str, Any] = {}
-        self.reflector = Reflector(cluster, RESOURCES["pods"], namespace, self.take, Semaphore(1), pace)
+        self.reflector = Reflector(cluster, RESOURCES[resource], namespace, self.take, Semaphore(1), pace)
         self.reflector.start()
 
     def take(self, news: News) -> None:
@@ -297,6 +297,16 @@ def test_a_kind_that_is_not_served_is_absent(script: Script, watch: Callable[...
     watcher = watch()
     watcher.until(lambda: watcher.states[-1:] == ["watching"])
     assert watcher.states[:1] == ["absent"]
+
+
+def test_what_the_server_does_not_name_is_not_watched(server: FakeApiServer, cluster: Cluster) -> None:
+    server.on("/apis", reply({"items": [{"metadata": {"name": "apps"}, "versions": []}]}))
+    watcher = Watcher(cluster, resource="gateways")
+    watcher.until(lambda: watcher.states[-1:] == ["absent"])
+    watcher.reflector.stop()
+    assert {request.path for request in server.received} == {"/apis"}
+    assert any(isinstance(news, Replaced) for news in watcher.news), "that there are none is known"
+    assert not any(isinstance(news, Missed) for news in watcher.news)
 
 
 def test_one_object_that_does_not_decode_is_named_and_the_rest_goes_on(

@@ -198,6 +198,8 @@ class Reflector:
         """One watch, to its end; whether to list again then."""
         if self._stopping.is_set():
             return False
+        if self.resource.optional and not self._version:  # the server does not have it: nothing could be watched
+            raise ReadFailed(f"the server has no {self.resource.name}", reason="not-found")
         started = time.monotonic()
         self._watch = self._cluster.watch(
             self.resource,
