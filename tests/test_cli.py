@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -232,6 +233,20 @@ def test_verbose_says_on_stderr_what_was_asked(doctor: Doctor) -> None:
     done = doctor("diagnose", "-v", "-o", "name", "--no-probe")
     assert done.stdout == "service/cart\n"
     assert "200 GET /api/v1/namespaces/shop/services " in done.stderr
+
+
+def test_verbose_counts_requests_and_the_bytes_that_came_over_the_wire(doctor: Doctor) -> None:
+    services = {"metadata": {"resourceVersion": "1"}, "items": doctor.server.documents("services", "shop")}
+    unpacked = json.dumps(services).encode()
+    packed = gzip.compress(unpacked)
+    doctor.server.on("/api/v1/namespaces/shop/services", reply(packed, content_encoding="gzip"))
+    total, *each = doctor("diagnose", "-v", "-o", "name", "--no-probe").stderr.splitlines()
+    sizes = [int(size) for size in re.findall(r"(\d+) B$", "\n".join(each), re.MULTILINE)]
+    assert len(each) == len(sizes) == len(doctor.server.received)
+    more = len(unpacked) - len(packed)
+    kilobytes = f"{sum(sizes) / 1000:.1f} kB ({(sum(sizes) + more) / 1000:.1f} kB unpacked)"
+    assert total == f"{len(each)} requests, {kilobytes}"
+    assert len(packed) in sizes
 
 
 # --- exit codes --------------------------------------------------------------------------------------------------

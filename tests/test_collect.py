@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -368,3 +369,38 @@ def test_a_pod_is_said_not_to_listen_only_after_a_second_look(
         collected = collect(connect(server), Scope("shop"), Options())
     assert collected.diagnosis.services[0].cause == cause
     assert asked == ["cart"] * looks
+
+
+# --- kind to the server ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scope", [Scope(), Scope("shop"), Scope("shop", ("web",))], ids=["-A", "-n shop", "web"])
+def test_at_most_eight_requests_are_in_flight(
+    server: SimulatedApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, scope: Scope
+) -> None:
+    crowd = Crowd(8)
+    answer = server._answer
+    monkeypatch.setattr(server, "_answer", lambda exchange: crowd.pass_through(partial(answer, exchange)))
+    collect(cluster, scope, NO_PROBE)
+    assert crowd.most == 8
+
+
+class Crowd:
+    """Counts who is inside at the same time; the first go on when as many as are expected have come."""
+
+    def __init__(self, expected: int) -> None:
+        self.inside = self.most = 0
+        self.expected = expected
+        self.changed = threading.Condition()
+
+    def pass_through(self, work: Callable[[], None]) -> None:
+        with self.changed:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.changed.notify_all()
+            self.changed.wait_for(lambda: self.most >= self.expected, timeout=2)
+        try:
+            work()
+        finally:
+            with self.changed:
+                self.inside -= 1

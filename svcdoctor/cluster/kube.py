@@ -134,7 +134,10 @@ class Skipped(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """All objects of a list, those that were skipped, and the version from which a watch would go on."""
+    """All objects of a list, those that were skipped, and the version from which a watch would go on.
+
+    An optional kind that the server does not have is an empty list without a version.
+    """
 
     items: list[Any]
     skipped: tuple[Skipped, ...]
@@ -142,13 +145,17 @@ class Listing(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One request as it was made: path with query, HTTP status (0: no answer), seconds, bytes of the unpacked body."""
+    """One request as it was made: path with query, HTTP status (0: no answer), seconds.
+
+    `bytes` are those of the body as it came over the wire, `unpacked` as it is read; of a watch neither is counted.
+    """
 
     method: str
     path: str
     status: int
     seconds: float
-    bytes: int
+    bytes: int = 0
+    unpacked: int = 0
 
 
 _RequestLog = list[Request]
@@ -308,6 +315,10 @@ class Cluster:
         timeout: float | None = None,
     ) -> Listing:
         """All objects of a kind, in one namespace or ("") in all, read in pages of one consistent snapshot.
+
+        No resourceVersion is sent: the server answers with what is stored at that moment ("most recent"), never with
+        what a cache held a while ago, and the pages that follow are of the same moment. Where that was compacted away
+        in the meantime (410), the list is read anew, in one piece. A watch goes on from the version of the list.
 
         `timeout` is in seconds for all pages together; without it each page has the time of one request. An object
         that does not decode is skipped and named. Raises KubeError; a list that was not read to its end is no list.
@@ -494,7 +505,7 @@ class Cluster:
                     raise self._timed_out(what) from None
                 raise self._transport_failure(what, error, answering=bool(status)) from None
             finally:
-                self.requests.append(Request("GET", target, status, time.monotonic() - started, 0))
+                self.requests.append(Request("GET", target, status, time.monotonic() - started))
             connection.close()
             if status == 401 and self._source and credential and not last:
                 self._source.reject(credential)
@@ -676,14 +687,14 @@ class Cluster:
                 headers["Content-Type"] = content_type
             sent = api.param_serialize(method, target, header_params=headers, body=body, auth_settings=["BearerToken"])
             started = time.monotonic()
-            status = size = 0
+            status = size = unpacked = 0
             try:
                 response = api.call_api(
                     sent[0], sent[1], self._headers(sent[2]), sent[3], _request_timeout=timeouts
                 ).response
                 status = response.status
                 content = _read_body(response, ends)
-                size = len(content)
+                size, unpacked = response.tell(), len(content)
                 return _Answer(status, response.headers, content, credential)
             except (HTTPError, ApiException) as error:
                 if status or last or not _is_dropped(error):
@@ -691,7 +702,7 @@ class Cluster:
             except TimeoutError:
                 raise self._timed_out(what) from None
             finally:
-                self.requests.append(Request(method, target, status, time.monotonic() - started, size))
+                self.requests.append(Request(method, target, status, time.monotonic() - started, size, unpacked))
         raise AssertionError("the second attempt returns or raises")
 
     def _headers(self, headers: dict[str, str]) -> Any:
@@ -776,7 +787,7 @@ class Cluster:
             except (HTTPError, OSError) as error:
                 raise self._transport_failure(what, error, answering=False) from None
             finally:
-                self.requests.append(Request("GET", target, status, time.monotonic() - started, 0))
+                self.requests.append(Request("GET", target, status, time.monotonic() - started))
         raise AssertionError("the second attempt returns or raises")
 
     # --- what went wrong --------------------------------------------------------------------------------------

@@ -109,8 +109,9 @@ def forget_stdout() -> None:
 
 def log(requests: Sequence[Request], context: str = "") -> None:
     """In one piece, for several clusters may be read at the same time; then `context` says which this one is."""
-    size = sum(request.bytes for request in requests) / 1000
-    lines = [f"{f'{context}: ' if context else ''}{len(requests)} requests, {size:.0f} kB"]
+    size, unpacked = sum(one.bytes for one in requests) / 1000, sum(one.unpacked for one in requests) / 1000
+    before = f"{context}: " if context else ""
+    lines = [f"{before}{len(requests)} requests, {size:.1f} kB ({unpacked:.1f} kB unpacked)"]
     for request in requests:
         path = request.path.partition("?")[0]
         took = f"{request.seconds * 1000:.0f} ms"
