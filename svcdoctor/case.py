@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -66,7 +66,7 @@ from svcdoctor.pods.template import (
     top_owner,
 )
 from svcdoctor.text import parse_time
-from svcdoctor.world import EVERYWHERE, NotRead, World
+from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -147,6 +147,11 @@ ENTRIES_BY_SERVICE = {
     for resource in ENTRY_RESOURCES
 }
 ENTRY_POINTS = re.compile(r"ingress|gateway|traefik|haproxy|envoy|contour|kong|istio")
+# Kinds of which none calls anybody in a namespace where it has made no Pod: of a Deployment the next version may, and a
+# CronJob has Pods while it runs.
+CALL_NOBODY = ("statefulsets", "daemonsets", "replicasets", "jobs")
+# Those of them that stand there without Pods only when something is wrong with them, or when they are done.
+NEVER_IDLE = ("daemonsets", "replicasets", "jobs")
 SERVING_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets")
 # The last part of a label key that tells releases of one application apart.
 VERSION_KEYS = frozenset({"version", "color", "colour", "track", "release", "slot", "stage", "revision", "deployment"})
@@ -220,6 +225,12 @@ def serves_dns(service: Service, pod: Pod) -> bool:
     images = [container.image.rpartition("/")[2].partition(":")[0] for container in pod.spec.containers or []]
     selected = matches(service.spec.selector or {}, labels)
     return selected or labels.get("k8s-app") == "kube-dns" or any(image.startswith("coredns") for image in images)
+
+
+def _ready_addresses(slices: Iterable[EndpointSlice]) -> list[str]:
+    endpoints = [endpoint for item in slices for endpoint in item.endpoints or []]
+    ready = [item for item in endpoints if not item.conditions or item.conditions.ready is not False]
+    return [address for item in ready for address in item.addresses or []]
 
 
 class View:
@@ -347,23 +358,47 @@ class View:
     def nodes(self) -> Mapping[str, Node]:
         return self.listed("nodes", EVERYWHERE)
 
-    def templates(self, namespace: str | None = None) -> list[Template]:
-        """Every Pod template of the namespace with its top-level owner, and the bare Pods; needs all workload kinds."""
+    def templates(self, namespace: str | None = None, *, besides: Collection[str] = ()) -> list[Template]:
+        """Every Pod template of the namespace with its top-level owner, and the bare Pods; needs all workload kinds,
+        `besides` these where no Pod was made by one."""
         where = self.namespace if namespace is None else namespace
         self.touched.update(WORKLOAD_RESOURCES, ("pods",))
 
         def build() -> list[Template]:
-            tables = {kind: self.world.found(index, where, True) for kind, index in UNOWNED.items()}
+            kinds = self.kinds_there(where, besides)
+            self.need(kinds, where)
+            tables = {kind: self.world.found(UNOWNED[kind], where, True) for kind in kinds}
             return list(
                 templates_in({kind: {item.metadata.name: item for item in found} for kind, found in tables.items()})
             )
 
-        return self.shared(("templates", where), build)
+        return self.shared(("templates", where, besides), build)
+
+    def kinds_there(self, namespace: str, besides: Collection[str]) -> list[str]:
+        """The kinds of workloads, and Pods, `besides` those of these that were not read and by which no Pod of the
+        namespace was made."""
+        unread = [kind for kind in besides if not self.world.was_read(kind, namespace)]
+        makers = (
+            {kind for pod in self.world.listed("pods", namespace).values() for kind in [top_owner(pod)[0]]}
+            if unread
+            else ()
+        )
+        idle = {kind for kind in unread if TEMPLATE_KINDS[kind] not in makers}
+        return [kind for kind in TEMPLATE_KINDS if kind not in idle]
+
+    def need(self, kinds: Iterable[str], namespace: str) -> None:
+        """Raises NotRead, which names all of these kinds that nobody has tried to read."""
+        missing = [Want(kind, namespace) for kind in kinds if not self.world.is_answered(kind, namespace)]
+        if missing:
+            raise NotRead(*missing[0], None, missing)
 
     def templates_selected_by(self, selector: Mapping[str, str]) -> list[Template]:
         """Those of this Case's namespace whose Pods a selector finds."""
-        key = ("templates by label", self.namespace)
-        return self.shared(key, lambda: TemplatesByLabel(self.templates())).selected_by(selector)
+        return self.templates_by_label().selected_by(selector)
+
+    def templates_by_label(self, besides: Collection[str] = ()) -> TemplatesByLabel:
+        key = ("templates by label", self.namespace, besides)
+        return self.shared(key, lambda: TemplatesByLabel(self.templates(besides=besides)))
 
     def pods_of(self, template: Template) -> list[Pod]:
         """The Pods that a workload of the namespace made, or the bare Pod itself, by name."""
@@ -374,6 +409,7 @@ class View:
         """The same over all namespaces we may read, and whether these are all there are."""
         complete = True
         namespaces: set[str] = set()
+        self.need((*WORKLOAD_RESOURCES, "pods"), EVERYWHERE)
         for kind in (*WORKLOAD_RESOURCES, "pods"):
             self.touched.add(kind)
             places, whole = self.world.namespaces_of(kind)
@@ -467,11 +503,17 @@ class View:
             pods, slices = self.listed("pods", "kube-system"), self.listed("endpointslices", "kube-system")
             serving = [pod for _, pod in sorted(pods.items()) if serves_dns(service, pod)]
             own = [item for item in slices.values() if (item.metadata.labels or {}).get(SERVICE_NAME) == "kube-dns"]
-            endpoints = [endpoint for item in own for endpoint in item.endpoints or []]
-            ready = [item for item in endpoints if not item.conditions or item.conditions.ready is not False]
-            return ClusterDNS(service, serving, [address for item in ready for address in item.addresses or []])
+            return ClusterDNS(service, serving, _ready_addresses(own))
 
         return self.shared("cluster dns", build)
+
+    def served_dns(self) -> list[str]:
+        """The ready addresses behind kube-dns where nothing but its slices was read: then no more need be."""
+        if any(self.world.was_read(kind, "kube-system") for kind in ("services", "pods")):
+            return []
+        slices = self.or_without(lambda: self.listed("endpointslices", "kube-system"), {}).values()
+        own = [item for item in slices if (item.metadata.labels or {}).get(SERVICE_NAME) == "kube-dns"]
+        return _ready_addresses(own)
 
     def coredns_fault(self) -> str | None:
         """The code of what keeps CoreDNS from starting or from getting ready, where objects tell it."""
@@ -506,8 +548,8 @@ class View:
     def dns_servers(self) -> dict[str, Lookups]:
         """What each CoreDNS Pod behind kube-dns said when it was asked by itself, by name; only of those that are
         steady. {} where nobody asked."""
-        dns = self.or_without(self.cluster_dns, None)
         said = self.world.lookups or {}
+        dns = self.or_without(self.cluster_dns, None) if said else None
         pods = [pod for pod in dns.pods if pod.status.pod_ip in dns.addresses] if dns and said else []
         places = {pod.metadata.name: f"kube-system/{pod.metadata.name}" for pod in pods if self.is_steady_server(pod)}
         return {name: said[place] for name, place in places.items() if place in said}
@@ -620,8 +662,11 @@ class Case(View):
 
     @cached_property
     def governed(self) -> list[Workload]:
-        """The StatefulSets that name this Service in serviceName, by name."""
+        """The StatefulSets that name this Service in serviceName, by name: where it is headless or has no Pods, also
+        such as have made no Pod."""
         self.touched.add("statefulsets")
+        if self.pods and not self.is_headless and "statefulsets" not in self.kinds_there(self.namespace, CALL_NOBODY):
+            return []
         return self.world.found(STATEFULSETS_BY_SERVICE, self.namespace, self.name)
 
     @cached_property
@@ -638,9 +683,19 @@ class Case(View):
         return found
 
     @cached_property
+    def unlikely(self) -> tuple[str, ...]:
+        """Kinds of workloads that the selector is not meant for where none of them has made a Pod, since it finds
+        something else, or was surely meant for it."""
+        if self.pods:
+            return CALL_NOBODY
+        if self.templates_by_label(NEVER_IDLE).selected_by(self.selector):
+            return NEVER_IDLE
+        return NEVER_IDLE if any(miss.strong for miss in self._near_misses(NEVER_IDLE)) else ()
+
+    @cached_property
     def matching_templates(self) -> list[Template]:
         """Workloads (and bare Pods) whose Pods the selector would match."""
-        return self.templates_selected_by(self.selector)
+        return self.templates_by_label(self.unlikely).selected_by(self.selector)
 
     @cached_property
     def matching_cronjobs(self) -> list[CronJob]:
@@ -694,7 +749,7 @@ class Case(View):
             if re.split(r"[./]", key)[-1].lower() not in VERSION_KEYS:
                 continue
             others = {name: value for name, value in self.selector.items() if name != key}
-            for template in self.templates():
+            for template in self.templates(besides=self.unlikely):
                 if not matches(others, template.labels) or template.labels.get(key, pinned) == pinned:
                     continue
                 ready = sum(is_ready(pod) for pod in self.pods_of(template))
@@ -705,18 +760,26 @@ class Case(View):
     @cached_property
     def near_misses(self) -> list[NearMiss]:
         """Workloads that the selector was probably meant for, nearest first; [] where none comes near."""
-        return nearest(self.name, self.selector, self.ports, self.templates(), self.selected_by_others)
+        return self._near_misses(self.unlikely)
+
+    def _near_misses(self, besides: Collection[str]) -> list[NearMiss]:
+        templates = self.templates(besides=besides)
+        return nearest(self.name, self.selector, self.ports, templates, self._selected_by_others(besides))
 
     @cached_property
     def selected_by_others(self) -> set[tuple[str, str]]:
         """(kind, name) of the templates in the namespace that another Service selects."""
+        return self._selected_by_others(self.unlikely)
+
+    def _selected_by_others(self, besides: Collection[str]) -> set[tuple[str, str]]:
         services = self.listed("services")
         selectors = [
             other.spec.selector
             for other in services.values()
             if other.spec.selector and other.metadata.name != self.name and other.spec.type != "ExternalName"
         ]
-        return {(template.kind, template.name) for each in selectors for template in self.templates_selected_by(each)}
+        known = self.templates_by_label(besides)
+        return {(template.kind, template.name) for each in selectors for template in known.selected_by(each)}
 
     @cached_property
     def backing(self) -> list[Backend]:
@@ -752,7 +815,10 @@ class Case(View):
 
     def pod_state(self, pod: Pod) -> PodState:
         """Why a Pod is or is not ready. Its own conditions speak also where events and nodes may not be read."""
-        node = self._known_nodes.get(pod.spec.node_name or "")
+        node = None
+        # The node controller says of the Pods of a lost node that they are not ready.
+        if self.world.was_read("nodes", EVERYWHERE) or not is_plainly_ready(pod, None):
+            node = self._known_nodes.get(pod.spec.node_name or "")
         events: list[Event] = []
         if not is_untroubled(pod):
             events = self.or_without(lambda: self.events("Pod", pod.metadata.name), [])
@@ -851,7 +917,9 @@ class Case(View):
         """Who names this Service: each workload with each of its references, among all that was read; and the client
         that a person named."""
         self.touched.update((*TEMPLATE_KINDS, "configmaps"))
-        for resource in TEMPLATE_KINDS:
+        kinds = self.kinds_there(self.namespace, CALL_NOBODY)
+        self.need(kinds, self.namespace)
+        for resource in kinds:
             self.world.must_be_read(resource, self.namespace)  # what may not be read here is not taken for nobody
         found: dict[tuple[str, str, str], Template] = {}
         configs = self.world.found_in_sight(CONFIGS_MENTIONING, self.name)
@@ -1018,6 +1086,8 @@ class ClientCase(View):
 
     def calls(self, namespace: str, names: tuple[str, ...]) -> bool:
         """Whether it names one of these Services; any namespace counts where none is given."""
+        if words_of(self.template.spec).isdisjoint(names) and not configs_of(self.template.spec):
+            return False
         return any(
             reference.service in names and namespace in ("", reference.namespace) for reference in self.references
         )

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from svcdoctor import __version__
 from svcdoctor.case import (
+    CALL_NOBODY,
     ENTRY_RESOURCES,
     Case,
     ClientCase,
@@ -82,6 +83,7 @@ CHECKS_ABOUT: dict[str, tuple[tuple[Callable[[Any], Iterator[Finding]], Check], 
     about: tuple((module.run, module.CHECK) for module in ALL if about in module.CHECK.about.split())
     for about in ("service", "client", "entry", "cluster")
 }
+SHARED_CODES = frozenset(code for _, check in CHECKS_ABOUT["cluster"] for code in check.codes)
 Caller = Template | Entry
 T = TypeVar("T")
 
@@ -240,9 +242,25 @@ def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagno
 
 
 def diagnose_cluster(world: World, scope: Scope, wants: set[Want]) -> tuple[Finding, ...]:
-    """What is wrong with the parts that all Services share."""
+    """What is wrong with the parts that all Services share; of a run about some by name, as far as they hang on it."""
     case = ClusterCase(world)
-    return tuple(ordered([*_asked(case, "cluster", wants, scope), *_unlisted(world, scope, case.subject)]))
+    unlisted = _unlisted(world, scope, case.subject)
+    if not scope.names:
+        return tuple(ordered([*_asked(case, "cluster", wants, scope), *unlisted]))
+    services = services_in(world, scope, wants)
+    own: set[Want] = set()  # what is known of a Service itself comes first
+    if all(_stands_alone(diagnose_service(world, service, scope, SHARED_CODES, own)) for service in services) or own:
+        return tuple(ordered(unlisted))
+
+    def concerns(check: Check) -> bool:
+        return any(map(check.concerns, services))
+
+    return tuple(ordered([*_asked(case, "cluster", wants, scope, concerns), *unlisted]))
+
+
+def _stands_alone(service: ServiceDiagnosis) -> bool:
+    """Whether a Service fails for a cause that no fault of a shared part explains: then these are not asked for."""
+    return service.status is Status.FAIL and service.cause is not None
 
 
 def broken_parts(cluster: Iterable[Finding]) -> frozenset[str]:
@@ -323,11 +341,15 @@ def _no_such_service(namespace: str, name: str, here: list[str], visible: list[S
 # --- running checks ----------------------------------------------------------------------------------------------
 
 
-def _asked(case: Any, about: str, wants: set[Want], scope: Scope) -> list[Finding]:
+def _asked(
+    case: Any, about: str, wants: set[Want], scope: Scope, concerns: Callable[[Check], bool] = lambda check: True
+) -> list[Finding]:
     """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
     findings: list[Finding] = []
     odd = case.world.unreadable
     for run, check in CHECKS_ABOUT[about]:
+        if not concerns(check):
+            continue
         said: list[Finding] = []
         try:
             for finding in run(case):
@@ -607,7 +629,9 @@ def callers_in(world: World, scope: Scope, wants: set[Want]) -> list[Caller]:
     found: list[Caller] = []
 
     def templates() -> list[Template]:
-        return view.templates_everywhere()[0] if scope.namespace == EVERYWHERE else view.templates(scope.namespace)
+        if scope.namespace == EVERYWHERE:
+            return view.templates_everywhere()[0]
+        return view.templates(scope.namespace, besides=CALL_NOBODY if scope.names else ())
 
     found += _or_wanted(templates, wants)
     for resource in ENTRY_RESOURCES:

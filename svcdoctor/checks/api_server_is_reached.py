@@ -27,7 +27,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import SETTLING_SECONDS, ClusterCase
-from svcdoctor.check import Check, Code
+from svcdoctor.check import Check, Code, may_be_called_by_api_server
 from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped, warn
 from svcdoctor.objects import APIService, Condition, Pod
@@ -42,6 +42,7 @@ CHECK = Check(
     },
     reads=("apiservices", "services", "endpointslices", "pods"),
     about="cluster",
+    concerns=may_be_called_by_api_server,
 )
 HTTPS = 443
 USERS = {

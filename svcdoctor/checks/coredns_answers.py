@@ -52,14 +52,16 @@ KUBE_DNS = Subject("Service", "kube-system", "kube-dns")
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:
+    if addresses := case.served_dns():
+        yield _served(addresses)
+        return
     dns = case.cluster_dns()
     if dns is None:
         yield skipped(case.subject, "no Service kube-system/kube-dns: something else serves names here")
         return
     yield from _lost_port(dns)
     if dns.outage is None:
-        ready = plural(len(dns.addresses), "endpoint")
-        yield passed(KUBE_DNS, f"kube-dns has {ready}: {listing(dns.addresses)}")
+        yield _served(dns.addresses)
         return
     youngest = min((case.age(item) for item in (dns.service, *dns.pods)), default=SETTLING_SECONDS)
     if youngest < SETTLING_SECONDS:
@@ -69,6 +71,10 @@ def run(case: ClusterCase) -> Iterator[Finding]:
         yield _not_linked(case, dns)
     else:
         yield from _down(case, dns)
+
+
+def _served(addresses: list[str]) -> Finding:
+    return passed(KUBE_DNS, f"kube-dns has {plural(len(addresses), 'endpoint')}: {listing(addresses)}")
 
 
 def _lost_port(dns: ClusterDNS) -> Iterator[Finding]:

@@ -59,7 +59,7 @@ LOGS = Remedy(
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:
-    dns = case.cluster_dns()
+    dns = None if case.served_dns() else case.cluster_dns()
     if dns is None or not dns.pods:
         return
     found = case.or_without(lambda: _refused(case, dns), None) or case.or_without(lambda: _circle(case, dns), None)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from svcdoctor.case import Case
-from svcdoctor.check import Check, Code
+from svcdoctor.check import Check, Code, may_be_called_by_api_server
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Webhook, WebhookConfiguration
 
@@ -29,6 +29,8 @@ CHECK = Check(
 def run(case: Case) -> Iterator[Finding]:
     # Where slices may not be read, the step that is about them says so.
     if case.is_external_name or case.or_without(lambda: bool(case.ready_endpoints), True):
+        return
+    if not may_be_called_by_api_server(case.service):
         return
     held: Mapping[str, WebhookConfiguration] = case.or_without(
         lambda: case.listed("validatingwebhookconfigurations", ""), {}

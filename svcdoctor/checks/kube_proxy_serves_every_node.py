@@ -32,9 +32,10 @@ from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import is_ready, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, warn
 from svcdoctor.objects import Node, Pod, Workload
-from svcdoctor.pods.nodeagents import Lack, lacking
+from svcdoctor.pods.nodeagents import Lack, are_complete, lacking
 from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, patch_command, plural
+from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -54,14 +55,17 @@ _LOCAL_MODE = re.compile(r"^detectLocalMode:[ \t]*[\"']?(\w+)", re.MULTILINE)
 
 def run(case: ClusterCase) -> Iterator[Finding]:
     daemonsets: Mapping[str, Workload] | None = case.or_without(lambda: case.listed("daemonsets"), None)
+    proxies = [item for name, item in (daemonsets or {}).items() if name.startswith("kube-proxy")]
+    if daemonsets is not None and not proxies:
+        yield skipped(case.subject, "no DaemonSet kube-proxy: something else serves the addresses of Services here")
+        return
+    if proxies and not case.world.was_read("nodes", EVERYWHERE) and are_complete(proxies):
+        yield passed(KUBE_PROXY, "kube-proxy is ready wherever it is placed")
+        return
     nodes: Mapping[str, Node] | None = case.or_without(case.nodes, None)
     pods: Mapping[str, Pod] | None = case.or_without(lambda: case.listed("pods"), None)
     if daemonsets is None or nodes is None or pods is None:
         yield skipped(case.subject, "nodes, or DaemonSets and Pods of kube-system, may not be read")
-        return
-    proxies = [item for name, item in daemonsets.items() if name.startswith("kube-proxy")]
-    if not proxies:
-        yield skipped(case.subject, "no DaemonSet kube-proxy: something else serves the addresses of Services here")
         return
     replaced = {pod.spec.node_name for pod in pods.values() if REPLACEMENTS.match(top_owner(pod)[1]) and is_ready(pod)}
     found = [

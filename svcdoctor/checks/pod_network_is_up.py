@@ -33,7 +33,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped
 from svcdoctor.indexes import Index
 from svcdoctor.objects import Node, Workload
-from svcdoctor.pods.nodeagents import STARTING_SECONDS, Lack, lacking
+from svcdoctor.pods.nodeagents import STARTING_SECONDS, Lack, are_complete, lacking
 from svcdoctor.text import plural, shorten
 from svcdoctor.world import EVERYWHERE
 
@@ -59,14 +59,17 @@ NETWORK_AGENTS = Index("network agents", "daemonsets", lambda item: (True,) if i
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:
+    # They stand in kube-system, or in a namespace of their own that is looked at where it is in scope.
+    case.or_without(lambda: case.listed("daemonsets", "kube-system"), {})
+    agents = case.world.found_in_sight(NETWORK_AGENTS, True)
+    if not case.world.was_read("nodes", EVERYWHERE) and are_complete(agents):
+        return
     nodes: Mapping[str, Node] | None = case.or_without(case.nodes, None)
     if nodes is None:
         yield skipped(case.subject, "nodes may not be read")
         return
     down = {name: why for name, node in sorted(nodes.items()) if (why := _says_it_is_down(case, node))}
-    # They stand in kube-system, or in a namespace of their own that is looked at where it is in scope.
-    case.or_without(lambda: case.listed("daemonsets", "kube-system"), {})
-    for agent in case.world.found_in_sight(NETWORK_AGENTS, True):
+    for agent in agents:
         missing = [lack for lack in _unready(case, agent, nodes) if lack.node not in down]
         if missing:
             yield _agent_not_ready(case, agent, missing, len(nodes))

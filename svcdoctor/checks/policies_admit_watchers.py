@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from svcdoctor.case import Case
-from svcdoctor.check import Check, Code
+from svcdoctor.check import Check, Code, may_be_called_by_api_server
 from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
 from svcdoctor.indexes import Index
 from svcdoctor.objects import CustomObject, Pod, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import ADMIN_KINDS
-from svcdoctor.policies.policy import Party
+from svcdoctor.policies.policy import Party, Rule, is_empty
 from svcdoctor.policies.policyrule import rule_evidence
 from svcdoctor.policies.traffic import Guard, admit_peers, enforcement, guards, party_of_pod, peers_of, refusing
 from svcdoctor.world import EVERYWHERE
@@ -65,7 +65,7 @@ class Source(NamedTuple):
 
 def run(case: Case) -> Iterator[Finding]:
     guarded = [guard for guard in guards(case) if guard.rules]
-    for source in (*_scrapes(case), *_webhooks(case)) if guarded else ():
+    for source in (*_scrapes(case, guarded), *_webhooks(case)) if guarded else ():
         yield from _source_blocked(case, source, guarded)
 
 
@@ -91,14 +91,33 @@ def _source_blocked(case: Case, source: Source, guarded: list[Guard]) -> Iterato
     )
 
 
-def _scrapes(case: Case) -> Iterator[Source]:
+def _scrapes(case: Case, guarded: list[Guard]) -> Iterator[Source]:
     ports = list(_scraped(case))
-    if not ports:
+    # Prometheus may run anywhere: all Pods of the cluster are looked at only where a policy may keep it out.
+    if not ports or _admits_every_pod(case, guarded, ports[0][0]):
         return
     pods = case.or_without(lambda: _prometheus(case), [])
     parties = [party_of_pod(case, pod) for pod in pods if pod.metadata.namespace != case.namespace]
     if parties:
         yield from (Source("Prometheus", parties, port, evidence) for port, evidence in ports[:1])
+
+
+def _admits_every_pod(case: Case, guarded: list[Guard], port: ServicePort) -> bool:
+    return all(
+        any(
+            _is_for_every_pod(rule) and rule.port_lack(number, port.protocol, guard.party.spec) is None
+            for rule in guard.rules
+        )
+        for guard in guarded
+        if (number := case.target_of(port, guard.backend.spec)) is not None
+    )
+
+
+def _is_for_every_pod(rule: Rule) -> bool:
+    return not rule.peers or any(
+        peer.namespace_selector is not None and is_empty(peer.namespace_selector) and is_empty(peer.pod_selector)
+        for peer in rule.peers
+    )
 
 
 def _prometheus(case: Case) -> list[Pod]:
@@ -143,6 +162,8 @@ def _looks_here(monitor: CustomObject, namespace: str) -> bool:
 
 
 def _webhooks(case: Case) -> Iterator[Source]:
+    if all(port.name for port in case.ports) and not may_be_called_by_api_server(case.service):
+        return
     for resource in ("validatingwebhookconfigurations", "mutatingwebhookconfigurations"):
         held = case.or_without(lambda resource=resource: case.listed(resource, EVERYWHERE), {})  # type: ignore[misc]
         for name, configuration in held.items():

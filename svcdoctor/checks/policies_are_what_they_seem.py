@@ -43,7 +43,7 @@ from svcdoctor.endpoints.nearmiss import misspelt
 from svcdoctor.endpoints.reconcile import serving_containers
 from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
-from svcdoctor.objects import NetworkPolicy
+from svcdoctor.objects import LabelSelector, NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.policy import Direction, Rule, directions_of, isolates, selects
 from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence, shown
@@ -162,8 +162,16 @@ def _meant_for(case: Case, policy: NetworkPolicy) -> tuple[str, str, str] | None
 
 
 def _finds_anybody(case: Case, policy: NetworkPolicy) -> bool:
+    if _fits_a_pod(case, [policy.spec.pod_selector]):
+        return True
     templates = case.or_without(case.templates, None)
     return templates is None or any(selects(policy.spec.pod_selector, item.labels) for item in templates)
+
+
+def _fits_a_pod(case: Case, selectors: list[LabelSelector | None]) -> bool:
+    """Whether a Pod that is there answers already, before all that may make one is asked for."""
+    pods = case.or_without(lambda: case.listed("pods").values(), ())
+    return any(selects(selector, pod.metadata.labels or {}) for pod in pods for selector in selectors)
 
 
 def _selects_nobody(case: Case, policy: NetworkPolicy, key: str, wanted: str, found: str) -> Finding:
@@ -191,6 +199,8 @@ def _admits_nobody(case: Case, guard: Guard) -> Iterator[Finding]:
         return
     peers = [peer for rule in guard.rules for peer in rule.peers]
     if any(peer.ip_block or peer.namespace_selector is not None for peer in peers):
+        return
+    if _fits_a_pod(case, [peer.pod_selector for peer in peers]):
         return
     templates = case.or_without(case.templates, None)
     if templates is None or any(selects(peer.pod_selector, item.labels) for peer in peers for item in templates):

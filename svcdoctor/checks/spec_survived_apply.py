@@ -144,5 +144,5 @@ def _objects(case: Case) -> Iterator[tuple[str, Metadata]]:
         yield f"{entry.kind.lower()}/{entry.name}", entry.owner.metadata
     for piece in case.or_without(lambda: case.slices, []):
         yield f"endpointslice/{piece.metadata.name}", piece.metadata
-    for template in case.or_without(lambda: case.matching_templates, []):
+    for template in case.or_without(lambda: case.workloads if case.pods else case.matching_templates, []):
         yield template.ref, template.owner.metadata

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase
-from svcdoctor.check import Check, Code
+from svcdoctor.check import Check, Code, may_be_called_by_api_server
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, skipped, unknown
 from svcdoctor.objects import ServicePort, Webhook, WebhookConfiguration
 from svcdoctor.policies.policy import selects
@@ -35,6 +35,7 @@ CHECK = Check(
     codes={"rdep-webhook": Code(Stage.SERVED)},
     reads=(*CONFIGURATIONS, "services", "endpointslices", "namespaces"),
     about="cluster",
+    concerns=may_be_called_by_api_server,
 )
 HTTPS = 443
 

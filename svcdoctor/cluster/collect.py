@@ -30,7 +30,6 @@ from svcdoctor.finding import Diagnosis, Gap, Unreadable
 from svcdoctor.names.lookup import Lookups, Vantage, service_name
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.pods.sockets import Sockets
-from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.rounds import Rounds
 from svcdoctor.text import plural, printable
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
@@ -62,20 +61,19 @@ AT_ONCE = (
 # What DNS and kube-proxy are judged by, whatever the scope is.
 SHARED = ("services", "endpointslices", "pods", "deployments", "daemonsets", "configmaps")
 
+# What one Service is judged by, in its namespace; whatever else it takes is read when a check asks for it.
+OF_ONE = (
+    *("services", "endpointslices", "pods", "deployments", "cronjobs", "events", "networkpolicies", "ingresses"),
+    "namespaces",
+)
 # Kinds that are asked for one after the other, by whoever asks for the first of them that is not there.
 TOGETHER = (
-    (*WORKLOAD_RESOURCES, "pods"),
-    (
-        "adminnetworkpolicies",
-        "baselineadminnetworkpolicies",
-        "clusternetworkpolicies",
-        "ciliumclusterwidenetworkpolicies",
-        "globalnetworkpolicies",
-    ),
+    "adminnetworkpolicies",
+    "baselineadminnetworkpolicies",
+    "clusternetworkpolicies",
+    "ciliumclusterwidenetworkpolicies",
+    "globalnetworkpolicies",
 )
-
-# A kind of these that is also asked for alone: by whoever looks for the network's agents.
-ALONE = ("daemonsets",)
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -148,13 +146,17 @@ class _Reader:
     # --- objects
 
     def read_scope(self) -> None:
-        """All kinds over the scope; where the whole cluster is forbidden, namespace by namespace."""
-        kinds = [kind for kind in kinds_read() if kind in AT_ONCE]
-        where = "everywhere" if self.scope.namespace == EVERYWHERE else f"in {self.scope.namespace}"
-        self.progress.doing(f"reading {len(kinds)} kinds {where}")
+        """All kinds over the scope; where the whole cluster is forbidden, namespace by namespace.
+
+        For Services that a person named only what each is judged by: the rest is read as checks ask for it.
+        """
         scope = self.scope.namespace
+        of_one = bool(self.scope.names) and scope != EVERYWHERE
+        kinds = [kind for kind in kinds_read() if kind in (OF_ONE if of_one else AT_ONCE)]
+        where = "everywhere" if scope == EVERYWHERE else f"in {scope}"
+        self.progress.doing(f"reading {len(kinds)} kinds {where}")
         wants = [Want(kind, scope if kind in CORE and RESOURCES[kind].namespaced else EVERYWHERE) for kind in kinds]
-        if scope not in (EVERYWHERE, "kube-system"):
+        if scope not in (EVERYWHERE, "kube-system") and not of_one:
             wants += [Want(kind, "kube-system") for kind in SHARED]
         self.read(wants, first=True)
         self.read_narrower(kinds)
@@ -270,15 +272,9 @@ class _Reader:
             self.world.see(unseen(pod, "timeout", f"only {MOST_SOCKETS} Pods are looked into"))
 
     def all_of(self, wants: Iterable[Want]) -> list[Want]:
-        """What is wanted, and what goes with it: who asks for one kind of workload is about to ask for the others."""
+        """What is wanted, and what goes with it."""
         wanted = set(wants)
-        more = {
-            Want(kind, want.namespace)
-            for want in wanted
-            for kinds in TOGETHER
-            if want.resource in kinds and want.resource not in ALONE
-            for kind in kinds
-        }
+        more = {Want(kind, want.namespace) for want in wanted if want.resource in TOGETHER for kind in TOGETHER}
         untried = {want for want in more | wanted if not self.was_tried(want)}
         if self.scope.namespace != EVERYWHERE:
             return sorted(untried)

@@ -42,6 +42,15 @@ def is_up(node: Node) -> bool:
     return any(item.type == "Ready" and item.status == "True" for item in node.status.conditions or ())
 
 
+def are_complete(daemonsets: Iterable[Workload]) -> bool:
+    """Whether each says of itself that it is ready wherever it is placed: cheaper to know than where that is."""
+    return all(
+        daemonset.status.desired_number_scheduled
+        and (daemonset.status.number_ready or 0) >= daemonset.status.desired_number_scheduled
+        for daemonset in daemonsets
+    )
+
+
 def lacking(
     daemonsets: list[Workload], pods: Iterable[Pod], nodes: Mapping[str, Node], is_younger: IsYounger
 ) -> Iterator[Lack]:

@@ -158,6 +158,6 @@ class TemplatesByLabel:
 def templates_in(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[Template]:
     """Every template among a namespace's workloads that is not owned by another; bare Pods are their own."""
     for resource, kind in TEMPLATE_KINDS.items():
-        for _, item in sorted(tables[resource].items()):
+        for _, item in sorted(tables.get(resource, {}).items()):
             if not is_owned(item):
                 yield template_of(kind, item)

@@ -74,10 +74,13 @@ def enforcement(view: View) -> Enforcement:
 
 
 def _daemonsets(view: View, place: str) -> list[str]:
-    """Their names; of the places that are looked at one after the other, all that are missing are asked for at once."""
+    """Their names. What was not read is asked for in one list of all namespaces, which are few objects; where that is
+    refused, of the places that are looked at one after the other, all that are missing at once."""
     try:
         return list(view.listed("daemonsets", place))
     except NotRead as missing:
+        if not missing.gap and not view.world.is_answered("daemonsets", EVERYWHERE):
+            raise NotRead("daemonsets", EVERYWHERE, None) from None
         further = () if missing.gap else _PLACES[_PLACES.index(place) :]
         more = [Want("daemonsets", other) for other in further if not view.world.is_answered("daemonsets", other)]
         raise NotRead("daemonsets", place, missing.gap, more) from None
