@@ -102,7 +102,11 @@ def test_whether_policies_take_effect_is_asked_of_daemonsets_alone(
     }
     with SimulatedApiServer(simulate([*HEALTHY, policy])) as server:
         collect(connect(server), Scope("shop"), NO_PROBE)
+        assert server.lists.count(path("daemonsets")) == 1
         elsewhere = ("calico-system", "kube-flannel", "cilium", "openshift-ovn-kubernetes")
+        assert not [item for item in server.lists if any(f"/{place}/" in item for place in elsewhere)]
+        server.forbids = lambda resource, namespace: resource == "daemonsets" and not namespace
+        collect(connect(server), Scope("shop"), NO_PROBE)
         asked = [item for item in server.lists if any(f"/{place}/" in item for place in elsewhere)]
     assert sorted(asked) == sorted(path("daemonsets", place) for place in elsewhere)
 
