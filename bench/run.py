@@ -83,8 +83,8 @@ def throughput(setting: Setting) -> float:
 
 
 def single(setting: Setting) -> None:
-    """Of one Service that is well and one that is not; next to the server, and over a line as people have it."""
-    for number in (0, 7):
+    """Of one Service that is well, one with an Ingress, one that is not well; next to the server, and over a slow line."""
+    for number in (1, 0, 7):
         namespace, name = world.place(setting.count, number)
         setting.diagnose(name, "-n", namespace)  # what one namespace holds is made when it is asked for
         setting.asked()
@@ -94,7 +94,7 @@ def single(setting: Setting) -> None:
             setting.server.tell(slow)
             jobs = (lambda: setting.diagnose(name, "-n", namespace), lambda: setting.download(paths))  # noqa: B023
             ours, raw = alternating(5, *jobs)
-            kind = world.fault(number) or "healthy"
+            kind = world.fault(number) or ("healthy, with an Ingress" if number % 10 == 0 else "healthy")
             figure = f"{ours.wall:.2f} s / {raw.wall:.2f} s = {ours.wall / raw.wall:.2f}, {len(paths)} requests"
             line(f"diagnose NAME of {setting.count:,}, {kind}, {words}", figure, "1.3, 12 requests")
         setting.server.tell("slow")

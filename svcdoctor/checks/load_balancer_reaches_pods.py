@@ -78,6 +78,7 @@ CHECK = Check(
         "replicasets",
         "jobs",
         "cronjobs",
+        "services",
     ),
 )
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"

@@ -41,7 +41,7 @@ CHECK = Check(
         "selector-pins-rollout-hash": Code(Stage.EXPECTED_SET, settles=False),
         "selector-label-drift": Code(Stage.EXPECTED_SET),
     },
-    reads=("pods", *WORKLOAD_RESOURCES, "endpointslices"),
+    reads=("pods", *WORKLOAD_RESOURCES, "endpointslices", "services"),
 )
 ROLLOUT_KEYS = ("pod-template-hash", "controller-revision-hash")
 

@@ -64,6 +64,7 @@ CHECK = Check(
         "events",
         "nodes",
         *WORKLOAD_RESOURCES,
+        "services",
     ),
 )
 

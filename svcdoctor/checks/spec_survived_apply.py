@@ -38,7 +38,16 @@ CHECK = Check(
         "svc-port-lost-in-merge": Code(Stage.PORTS_PRESENT, settles=False),
         "lim-deprecated-api": Code(Stage.APPLICATION, settles=False),
     },
-    reads=("pods", *WORKLOAD_RESOURCES, "endpointslices", "ingresses", "httproutes", "grpcroutes", "tlsroutes"),
+    reads=(
+        "pods",
+        *WORKLOAD_RESOURCES,
+        "endpointslices",
+        "ingresses",
+        "httproutes",
+        "grpcroutes",
+        "tlsroutes",
+        "services",
+    ),
 )
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 # Of each kind the version that is served, and the release of Kubernetes that took the last beta one away.

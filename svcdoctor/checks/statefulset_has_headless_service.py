@@ -24,7 +24,7 @@ from svcdoctor.text import plural, quoted_json
 CHECK = Check(
     step=Step.DESCRIBE,
     codes={"sts-service-not-headless": Code(Stage.DNS, settles=False)},
-    reads=("statefulsets",),
+    reads=("statefulsets", "pods"),
 )
 
 

@@ -36,7 +36,7 @@ CHECK = Check(
         "sts-ordinal-blocked": Code(Stage.PODS_READY),
         "sts-per-pod-service": Code(Stage.EXPECTED_SET),
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES),
+    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services"),
 )
 
 

@@ -23,7 +23,7 @@ from svcdoctor.text import listing, patch_command
 CHECK = Check(
     step=Step.ENDPOINTS,
     codes={"svc-publish-not-ready": Code(Stage.EXPECTED_SET)},
-    reads=("endpointslices", "statefulsets"),
+    reads=("endpointslices", "statefulsets", "pods"),
 )
 
 
