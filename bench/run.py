@@ -83,7 +83,7 @@ def throughput(setting: Setting) -> float:
 
 
 def single(setting: Setting) -> None:
-    """Of one Service that is well, one with an Ingress, one that is not well; next to the server, and over a slow line."""
+    """Of a Service that is well, one with an Ingress, one that is not well; next to the server, and far from it."""
     for number in (1, 0, 7):
         namespace, name = world.place(setting.count, number)
         setting.diagnose(name, "-n", namespace)  # what one namespace holds is made when it is asked for

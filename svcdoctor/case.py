@@ -233,6 +233,12 @@ def _ready_addresses(slices: Iterable[EndpointSlice]) -> list[str]:
     return [address for item in ready for address in item.addresses or []]
 
 
+def may_be_called_by_api_server(service: Service) -> bool:
+    """Whether it could stand behind a webhook or an extension of the API: these are called through TLS alone."""
+    words = ("https", "tls", "webhook", "admission")
+    return any(port.port % 1000 == 443 or any(word in port.name for word in words) for port in service.spec.ports or ())
+
+
 class View:
     """What all Cases share: reads of the World, recorded."""
 

@@ -7,11 +7,11 @@ A check module holds `CHECK` and `run(case) -> Iterator[Finding]`; its docstring
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from svcdoctor.finding import Stage, Step
-from svcdoctor.objects import Service
 
 
 class Code(Struct, frozen=True):
@@ -33,10 +33,4 @@ class Check(Struct, frozen=True):
     reads: tuple[str, ...]
     about: str = "service"  # words among: service client entry cluster
     # Of a question about shared parts: the Services that hang on the answer, where a run is about some by name.
-    concerns: Callable[[Service], bool] = lambda service: True
-
-
-def may_be_called_by_api_server(service: Service) -> bool:
-    """Whether it could stand behind a webhook or an extension of the API: these are called through TLS alone."""
-    words = ("https", "tls", "webhook", "admission")
-    return any(port.port % 1000 == 443 or any(word in port.name for word in words) for port in service.spec.ports or ())
+    concerns: Callable[[Any], bool] = lambda service: True

@@ -26,8 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase
-from svcdoctor.check import Check, Code, may_be_called_by_api_server
+from svcdoctor.case import SETTLING_SECONDS, ClusterCase, may_be_called_by_api_server
+from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped, warn
 from svcdoctor.objects import APIService, Condition, Pod

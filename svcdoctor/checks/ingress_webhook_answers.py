@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import Case
-from svcdoctor.check import Check, Code, may_be_called_by_api_server
+from svcdoctor.case import Case, may_be_called_by_api_server
+from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Webhook, WebhookConfiguration
 

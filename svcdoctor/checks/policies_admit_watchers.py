@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from svcdoctor.case import Case
-from svcdoctor.check import Check, Code, may_be_called_by_api_server
+from svcdoctor.case import Case, may_be_called_by_api_server
+from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
 from svcdoctor.indexes import Index
 from svcdoctor.objects import CustomObject, Pod, ServicePort

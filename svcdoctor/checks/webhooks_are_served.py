@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase
-from svcdoctor.check import Check, Code, may_be_called_by_api_server
+from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, may_be_called_by_api_server
+from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, skipped, unknown
 from svcdoctor.objects import ServicePort, Webhook, WebhookConfiguration
 from svcdoctor.policies.policy import selects
