@@ -303,6 +303,8 @@ class _Reader:
 
     def ask_pods(self, client: Pod | Lookups | None, second_look: SecondLook | None) -> None:
         """Names and connections at the same time: neither needs the other."""
+        shared = [Want(kind, "kube-system") for kind in ("services", "pods", "configmaps", "endpointslices")]
+        self.read([want for want in shared if not self.world.was_read(*want)])
         if client is None:
             self.world.lookups = self.look_up(client, second_look)
             return
@@ -320,12 +322,6 @@ class _Reader:
 
     def look_up(self, client: Pod | Lookups | None, second_look: SecondLook | None = None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""
-        self.read(
-            want
-            for kind in ("services", "pods", "configmaps")
-            if not self.world.was_read(kind, "kube-system")
-            for want in [Want(kind, "kube-system")]
-        )
         asked = questions(self.world, self.scope, client if isinstance(client, Pod) else None)
 
         def answer(question: Question) -> Lookups:
