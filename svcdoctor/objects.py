@@ -977,6 +977,7 @@ class CustomObject(Object, frozen=True):
 
     metadata: Metadata
     spec: dict[str, Any] | None = None
+    specs: Any = None  # of Cilium, which takes a list of specs as well
     status: dict[str, Any] | None = None
 
 
@@ -986,7 +987,7 @@ class CustomObject(Object, frozen=True):
 class Resource(Struct, frozen=True):
     """Where the API serves a kind: `/api/v1/namespaces/NS/pods` or `/apis/GROUP/VERSION/...`."""
 
-    name: str  # plural, as in RBAC rules and `kubectl get`
+    name: str  # as `kubectl get` takes it: the plural, or PLURAL.GROUP where another kind has the same plural
     kind: str
     group: str  # "" is the core group
     version: str
@@ -995,14 +996,20 @@ class Resource(Struct, frozen=True):
     optional: bool = False  # a cluster may not serve it: then there are none
     metadata_only: bool = False  # its content is nobody's business
 
+    @property
+    def plural(self) -> str:
+        """As in RBAC rules and paths."""
+        return self.name.partition(".")[0]
+
     def path(self, namespace: str = "", name: str = "") -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return f"{root}{scope}/{self.name}" + (f"/{name}" if name else "")
+        return f"{root}{scope}/{self.plural}" + (f"/{name}" if name else "")
 
 
 GATEWAY_API = "gateway.networking.k8s.io"
 POLICY_API = "policy.networking.k8s.io"
+CALICO, CALICO_API = "crd.projectcalico.org", "projectcalico.org"  # how it is stored, and what its API server serves
 RESOURCES: dict[str, Resource] = {
     resource.name: resource
     for resource in (
@@ -1058,9 +1065,13 @@ RESOURCES: dict[str, Resource] = {
                 ("clusternetworkpolicies", "ClusterNetworkPolicy", POLICY_API, "v1alpha2", False),
                 ("ciliumnetworkpolicies", "CiliumNetworkPolicy", "cilium.io", "v2", True),
                 ("ciliumclusterwidenetworkpolicies", "CiliumClusterwideNetworkPolicy", "cilium.io", "v2", False),
-                ("globalnetworkpolicies", "GlobalNetworkPolicy", "crd.projectcalico.org", "v1", False),
+                ("globalnetworkpolicies", "GlobalNetworkPolicy", CALICO, "v1", False),
+                ("networkpolicies.crd.projectcalico.org", "NetworkPolicy", CALICO, "v1", True),
+                ("globalnetworkpolicies.projectcalico.org", "GlobalNetworkPolicy", CALICO_API, "v3", False),
+                ("networkpolicies.projectcalico.org", "NetworkPolicy", CALICO_API, "v3", True),
             )
         ),
     )
 }
-RESOURCE_OF_KIND: dict[str, Resource] = {resource.kind: resource for resource in RESOURCES.values()}
+# Where two projects have a kind of one name, the first here.
+RESOURCE_OF_KIND: dict[str, Resource] = {resource.kind: resource for resource in reversed(RESOURCES.values())}

@@ -44,7 +44,7 @@ def rights(namespace: str | None, *, probe: bool, containers: bool = False, pods
 def _rules(kinds: list[str], probe: bool) -> list[dict[str, Any]]:
     groups: dict[str, list[str]] = {}
     for kind in kinds:
-        groups.setdefault(RESOURCES[kind].group, []).append(kind)
+        groups.setdefault(RESOURCES[kind].group, []).append(RESOURCES[kind].plural)
     # A report lists; the dashboard watches as well.
     rules = [_rule(group, sorted(names), "get", "list", "watch") for group, names in groups.items()]
     # The API server asks for `get` on these, newer ones for `create` as well.

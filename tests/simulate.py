@@ -25,7 +25,7 @@ from svcdoctor.cluster.socketlook import unseen
 from svcdoctor.endpoints.reconcile import desired_slices, is_ready
 from svcdoctor.finding import Gap
 from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage
-from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES
+from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES, Resource
 from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, World
 
@@ -426,7 +426,7 @@ class _Simulation:
     def world(self) -> World:
         world = World(context="kind-suites", now=NOW)
         for name, resource in RESOURCES.items():
-            items = [item for (kind, _, _), item in sorted(self.objects.items()) if kind == resource.kind]
+            items = [item for _, item in sorted(self.objects.items()) if _resource_of(item) is resource]
             # An API server writes its objects with sorted keys.
             world.put(name, EVERYWHERE, [msgspec.convert(_sorted(item), resource.type) for item in items])
         return world
@@ -631,6 +631,12 @@ def _times(value: Any) -> Any:
     if isinstance(value, list):
         return [_times(item) for item in value]
     return value
+
+
+def _resource_of(item: dict[str, Any]) -> Resource:
+    group = str(item.get("apiVersion", "")).rpartition("/")[0]
+    alike = (resource for resource in RESOURCES.values() if (resource.kind, resource.group) == (item["kind"], group))
+    return next(alike, RESOURCE_OF_KIND[item["kind"]])
 
 
 def _sorted(value: Any) -> Any:

@@ -40,7 +40,7 @@ def declared(*, namespaced: bool | None = None) -> set[tuple[str, str]]:
     reads = (name for module in ALL for name in module.CHECK.reads if name in RESOURCES)
     kinds = [RESOURCES[name] for name in {"services", *ENTRY_RESOURCES, *reads}]
     listed = (kind for kind in kinds if not kind.metadata_only)
-    return {(kind.group, kind.name) for kind in listed if namespaced in (None, kind.namespaced)}
+    return {(kind.group, kind.plural) for kind in listed if namespaced in (None, kind.namespaced)}
 
 
 def test_the_whole_cluster_takes_one_role_with_what_the_checks_read() -> None:

@@ -47,7 +47,7 @@ from svcdoctor.finding import (
 )
 from svcdoctor.pods.sockets import started_last
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import Direction, isolates, rules_of
 from svcdoctor.policies.traffic import Denied, enforcement, keeping_out, party_of_pod, policies_in
 from svcdoctor.text import listing, plural
@@ -60,7 +60,7 @@ CHECK = Check(
         "endpointslices",
         "pods",
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "namespaces",
         *WORKLOAD_RESOURCES,
     ),

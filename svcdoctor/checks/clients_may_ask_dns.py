@@ -34,7 +34,7 @@ from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import NetworkPolicy
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import NAMESPACE_NAME, Direction, is_empty, rules_of
 from svcdoctor.policies.policyrule import isolating_evidence, opening, rule_evidence
 from svcdoctor.policies.traffic import DNSPath, dns_path, egress_policies, enforcement, party_of, policies_in
@@ -47,7 +47,7 @@ CHECK = Check(
         "netpol-egress-dns-port": Code(Stage.POLICY, settles=False),
         "netpol-egress-dns-tcp": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", "daemonsets"),
+    reads=("networkpolicies", *OTHER_KINDS, "services", "namespaces", "configmaps", "pods", "daemonsets"),
     about="client",
 )
 

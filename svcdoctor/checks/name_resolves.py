@@ -41,7 +41,7 @@ from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fa
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
 from svcdoctor.names.lookup import Lookup, Lookups
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.traffic import kept_from_dns
 from svcdoctor.text import duration, listing, plural
 
@@ -59,7 +59,7 @@ CHECK = Check(
         "configmaps",
         "namespaces",
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "clusterroles",
     ),
 )

@@ -19,7 +19,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, warn
 from svcdoctor.objects import ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import (
     Direction,
     Lack,
@@ -34,6 +34,7 @@ from svcdoctor.policies.traffic import (
     callers_of,
     enforcement,
     guards,
+    is_opened_above,
     opens,
     party_of,
     side,
@@ -46,7 +47,7 @@ CHECK = Check(
     codes={"netpol-ingress-no-match": Code(Stage.POLICY, settles=False)},
     reads=(
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "services",
         "endpointslices",
         "namespaces",
@@ -93,7 +94,7 @@ def run(case: Case) -> Iterator[Finding]:
 
 def _is_shut(case: Case, guarded: list[Guard]) -> bool:
     """Whether no port is open to anybody, and not because a rule names a wrong one."""
-    if len(guarded) < len(case.backing):
+    if len(guarded) < len(case.backing) or any(is_opened_above(case, guard) for guard in guarded):
         return False
     ports = [(guard, port, number) for guard in guarded for port, number in targets(case, guard.backend)]
     meant = [

@@ -28,7 +28,7 @@ from svcdoctor.entry.ingressclass import controller_of, controllers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Ingress, Pod, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import holds
 from svcdoctor.policies.policyrule import rule_evidence
 from svcdoctor.policies.traffic import Guard, admit_peers, enforcement, guards, opens, party_of_pod, peers_of, refusing
@@ -42,7 +42,7 @@ CHECK = Check(
     },
     reads=(
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "services",
         "namespaces",
         "nodes",

@@ -20,7 +20,7 @@ from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
 from svcdoctor.indexes import Index
 from svcdoctor.objects import CustomObject, Pod, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import Party, Rule, is_empty
 from svcdoctor.policies.policyrule import rule_evidence
 from svcdoctor.policies.traffic import Guard, admit_peers, enforcement, guards, party_of_pod, peers_of, refusing
@@ -31,7 +31,7 @@ CHECK = Check(
     codes={"netpol-aux-source-blocked": Code(Stage.POLICY, settles=False)},
     reads=(
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "services",
         "namespaces",
         "nodes",

@@ -45,6 +45,7 @@ from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
 from svcdoctor.objects import LabelSelector, NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import PLUGIN_KINDS
 from svcdoctor.policies.policy import Direction, Rule, directions_of, isolates, selects
 from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence, shown
 from svcdoctor.policies.traffic import (
@@ -69,7 +70,16 @@ CHECK = Check(
         "netpol-dangling": Code(Stage.POLICY, settles=False),
         "sec-no-netpol": Code(Stage.ENTRY, settles=False),
     },
-    reads=("networkpolicies", "services", "endpointslices", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=(
+        "networkpolicies",
+        *PLUGIN_KINDS,
+        "services",
+        "endpointslices",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
 )
 DENYING = ("deny", "block", "isolate", "lockdown", "forbid")
 

@@ -29,9 +29,19 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import Direction, directions_of, selects
 from svcdoctor.policies.policyrule import isolating_evidence
-from svcdoctor.policies.traffic import Guard, admit, callers_of, enforcement, guards, policies_in, targets
+from svcdoctor.policies.traffic import (
+    Guard,
+    admit,
+    callers_of,
+    enforcement,
+    guards,
+    is_opened_above,
+    policies_in,
+    targets,
+)
 from svcdoctor.text import embedded_json, listing, patch_command
 
 CHECK = Check(
@@ -40,7 +50,16 @@ CHECK = Check(
         "netpol-default-deny-ingress": Code(Stage.POLICY, settles=False),
         "netpol-policytypes-implicit": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", "services", "endpointslices", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=(
+        "networkpolicies",
+        *OTHER_KINDS,
+        "services",
+        "endpointslices",
+        "namespaces",
+        "configmaps",
+        "pods",
+        *WORKLOAD_RESOURCES,
+    ),
 )
 APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -49,7 +68,7 @@ def run(case: Case) -> Iterator[Finding]:
     policies = policies_in(case, case.namespace)
     if not policies or not case.backing:
         return
-    closed = [guard for guard in guards(case) if not guard.rules]
+    closed = [guard for guard in guards(case) if not guard.rules and not is_opened_above(case, guard)]
     if closed:
         yield _closed(case, closed)
     yield from (_without_effect(case, policy, *found) for policy in policies if (found := _pointless(case, policy)))

@@ -34,7 +34,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policyrule import PortFault, port_faults, rule_evidence
 from svcdoctor.policies.traffic import Guard, Refusal, egress_fault, enforcement, guards, opens, refusals
 from svcdoctor.text import plural
@@ -46,7 +46,7 @@ CHECK = Check(
         "netpol-named-port": Code(Stage.POLICY, settles=False),
         "netpol-protocol": Code(Stage.POLICY, settles=False),
     },
-    reads=("networkpolicies", *ADMIN_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *OTHER_KINDS, "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
     about="service client",
 )
 

@@ -36,7 +36,7 @@ from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, f
 from svcdoctor.indexes import Index
 from svcdoctor.objects import NetworkPolicy, NetworkPolicyPeer
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import NAMESPACE_NAME, Direction, Party, Rule, directions_of, is_empty, selects
 from svcdoctor.policies.policyrule import rule_evidence, shown, split_peer, written
 from svcdoctor.policies.traffic import (
@@ -61,7 +61,7 @@ CHECK = Check(
     },
     reads=(
         "networkpolicies",
-        *ADMIN_KINDS,
+        *OTHER_KINDS,
         "services",
         "endpointslices",
         "namespaces",

@@ -73,6 +73,7 @@ TOGETHER = (
     "clusternetworkpolicies",
     "ciliumclusterwidenetworkpolicies",
     "globalnetworkpolicies",
+    "globalnetworkpolicies.projectcalico.org",
 )
 
 J = TypeVar("J")

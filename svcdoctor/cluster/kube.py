@@ -374,7 +374,7 @@ class Cluster:
                 self._discovered = (time.monotonic(), versions)
         if versions is None:
             return resource
-        found = versions.get((resource.group, resource.name), ())
+        found = versions.get((resource.group, resource.plural), ())
         version = resource.version if resource.version in found else next(iter(found), "")
         return msgspec.structs.replace(resource, version=version) if version else None
 

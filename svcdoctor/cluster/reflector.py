@@ -114,7 +114,7 @@ class Reflector:
         self._pause = 0.0
         self._last_failure = float("-inf")
         scope = f"-n {namespace}" if namespace else "-A" if resource.namespaced else ""
-        name = f"{resource.name}.{resource.group}" if resource.group else resource.name
+        name = f"{resource.plural}.{resource.group}" if resource.group else resource.name
         self._command = " ".join(filter(None, ("kubectl get", name, scope)))
 
     def start(self) -> None:

@@ -26,7 +26,13 @@ PLUGIN_KINDS = {
     "ciliumnetworkpolicies": "CiliumNetworkPolicy",
     "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",
     "globalnetworkpolicies": "GlobalNetworkPolicy",
+    "globalnetworkpolicies.projectcalico.org": "GlobalNetworkPolicy",
+    "networkpolicies.crd.projectcalico.org": "Calico NetworkPolicy",
+    "networkpolicies.projectcalico.org": "Calico NetworkPolicy",
 }
+OTHER_KINDS = (*ADMIN_KINDS, *PLUGIN_KINDS)  # what else than a NetworkPolicy decides
+# Calico's API shows the policies of Kubernetes among its own, under such names: those are judged as what they are.
+_COPIED = ("knp.", "kanp.", "kbanp.", "kcnp.")
 
 
 class AdminRule(NamedTuple):
@@ -108,6 +114,23 @@ def deciding(
     return None
 
 
+def lets_somebody_in(policies: Iterable[tuple[str, CustomObject]], own: Party, number: int, protocol: str) -> bool:
+    """Whether the policies that are asked before NetworkPolicies, in order, let anybody in to a port of `own`."""
+    for kind, policy in policies:
+        spec = policy.spec or {}
+        if is_baseline(kind, policy) or not _is_peer(mapping(spec.get("subject")), own):
+            continue
+        for rule in items(spec.get("ingress")):
+            peers = items(rule.get("from"))
+            if not peers or not _is_for(rule, number, protocol, own):
+                continue
+            if rule.get("action") in ("Allow", "Accept"):
+                return True
+            if _is_with(peers, None):  # nobody is left whom a later rule could let in
+                return False
+    return False
+
+
 def _selector(value: Any) -> LabelSelector | None:
     try:
         return msgspec.convert(value or {}, LabelSelector)
@@ -169,20 +192,26 @@ def _holds_port(port: Mapping[str, Any], number: int, protocol: str, destination
 
 def selects_for(direction: Direction, kind: str, policy: CustomObject, party: Party) -> bool:
     """Whether a policy of Cilium or Calico selects a Pod, and may hold back what it gets, or sends."""
-    spec, own = policy.spec or {}, direction.lower()
-    if party.host_network or party.labels is None:
+    if party.host_network or party.labels is None or policy.metadata.namespace not in ("", party.namespace):
         return False
-    if kind == "GlobalNetworkPolicy":
-        types = spec.get("types") or [item for item in Direction if item.lower() in spec] or [Direction.INGRESS]
-        labels = {**party.labels, "projectcalico.org/namespace": party.namespace}
-        return (
-            direction in types
-            and holds_selector(str(spec.get("selector") or ""), labels)
-            and holds_selector(str(spec.get("namespaceSelector") or ""), party.namespace_labels)
-        )
-    if own not in spec and f"{own}Deny" not in spec:
-        return False
-    if "endpointSelector" not in spec or policy.metadata.namespace not in ("", party.namespace):
+    if kind.startswith("Cilium"):
+        return any(_is_held_by_cilium(direction, spec, party) for spec in (policy.spec or {}, *items(policy.specs)))
+    return not policy.metadata.name.startswith(_COPIED) and _is_held_by_calico(direction, policy.spec or {}, party)
+
+
+def _is_held_by_calico(direction: Direction, spec: Mapping[str, Any], party: Party) -> bool:
+    types = spec.get("types") or [item for item in Direction if item.lower() in spec] or [Direction.INGRESS]
+    labels = {**(party.labels or {}), "projectcalico.org/namespace": party.namespace}
+    return (
+        direction in types
+        and holds_selector(str(spec.get("selector") or ""), labels)
+        and holds_selector(str(spec.get("namespaceSelector") or ""), party.namespace_labels)
+    )
+
+
+def _is_held_by_cilium(direction: Direction, spec: Mapping[str, Any], party: Party) -> bool:
+    own = direction.lower()
+    if (own not in spec and f"{own}Deny" not in spec) or "endpointSelector" not in spec:
         return False
     written = mapping(spec["endpointSelector"])
     terms = [{**term, "key": _plain(str(term.get("key")))} for term in items(written.get("matchExpressions"))]
@@ -190,7 +219,7 @@ def selects_for(direction: Direction, kind: str, policy: CustomObject, party: Pa
     selector = _selector({"matchLabels": wanted, "matchExpressions": terms})
     spaces = {f"io.cilium.k8s.namespace.labels.{key}": value for key, value in party.namespace_labels.items()}
     return selector is not None and selects(
-        selector, {**party.labels, **spaces, "io.kubernetes.pod.namespace": party.namespace}
+        selector, {**(party.labels or {}), **spaces, "io.kubernetes.pod.namespace": party.namespace}
     )
 
 

@@ -18,7 +18,7 @@ from svcdoctor.finding import Evidence, Remedy, Subject
 from svcdoctor.names.lookup import Vantage
 from svcdoctor.objects import RESOURCES, CustomObject, Metadata, NetworkPolicy, Pod, ServicePort
 from svcdoctor.pods.template import Template
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, deciding, in_order, selects_for
+from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, deciding, in_order, lets_somebody_in, selects_for
 from svcdoctor.policies.policy import (
     NAMESPACE_NAME,
     Direction,
@@ -94,31 +94,35 @@ def policies_in(view: View, namespace: str) -> list[NetworkPolicy]:
     return list(view.listed("networkpolicies", namespace).values())
 
 
-def policies_of(view: View, kinds: Mapping[str, str]) -> list[tuple[str, CustomObject]]:
-    """The policies of other projects, resource to kind, that may be read and may concern this namespace."""
+def policies_of(view: View, kinds: Mapping[str, str], namespace: str = "") -> list[tuple[str, CustomObject]]:
+    """The policies of other projects, resource to kind, that may be read and may concern a namespace, else this one."""
+    place = namespace or view.namespace
 
     def build() -> list[tuple[str, CustomObject]]:
         found = []
         for resource, kind in kinds.items():
-            scope = view.namespace if RESOURCES[resource].namespaced else EVERYWHERE
+            scope = place if RESOURCES[resource].namespaced else EVERYWHERE
             held = view.or_without(lambda resource=resource, scope=scope: view.listed(resource, scope), {})  # type: ignore[misc]
             found += [(kind, policy) for policy in held.values()]
         return found
 
     view.touched.update(kinds)
-    return view.shared((*kinds, view.namespace), build)
+    return view.shared((*kinds, place), build)
 
 
-def unjudged(view: View, direction: Direction, parties: Callable[[], Iterable[Party]]) -> list[str]:
-    """The policies of Cilium and Calico that select one of these, and may hold back what it gets, or sends. The parties
-    are asked for only where there are such policies."""
-    held = policies_of(view, PLUGIN_KINDS)
+def unjudged(
+    view: View, direction: Direction, parties: Callable[[], Iterable[Party]], namespace: str = ""
+) -> list[str]:
+    """The policies of Cilium and Calico that select one of these Pods of a namespace (else the view's), and may hold
+    back what it gets, or sends. The parties are asked for only where there are such policies."""
+    held = policies_of(view, PLUGIN_KINDS, namespace)
     known = list(parties()) if held else []
-    return [
-        f"{kind} {policy.metadata.name}"
+    found = (
+        f"{kind} {policy.metadata.name.removeprefix('default.')}"  # the tier, which Calico's own API leaves out
         for kind, policy in held
         if any(selects_for(direction, kind, policy, party) for party in known)
-    ]
+    )
+    return list(dict.fromkeys(found))
 
 
 def namespace_labels(view: View, namespace: str) -> dict[str, str]:
@@ -170,13 +174,14 @@ def side(
 ) -> Side:
     """What policies say of one side. Raises NotRead where that turns on labels of a namespace that may not be read.
 
-    What the cluster's administrators allow no NetworkPolicy denies; what they deny is told by another check.
+    What the cluster's administrators allow no NetworkPolicy denies; what they deny is told by another check. So is that
+    there are policies which nobody here judges: these may let through what NetworkPolicies do not.
     """
     answer = judge_side(direction, own, other, number, protocol, policies)
     if not answer.allowed:
         above = in_order(policies_of(view, ADMIN_KINDS))
         rule = deciding(above, direction, own, other, number, protocol, isolated=True)
-        if rule and not rule.denies:
+        if (rule and not rule.denies) or unjudged(view, direction, lambda: [own], own.namespace):
             return Side(direction)
     if answer.depends_on_namespaces:
         view.listed("namespaces", EVERYWHERE)
@@ -218,7 +223,10 @@ class Guard(NamedTuple):
 
 
 def guards(case: Case) -> list[Guard]:
-    """The isolated ones among the workloads behind a Service; none where nothing enforces policies."""
+    """The isolated ones among the workloads behind a Service; none where nothing enforces policies.
+
+    Nor those that other policies may open again: that is told of them, and no NetworkPolicy is blamed.
+    """
     policies = policies_in(case, case.namespace)
     if not policies:
         return []
@@ -226,7 +234,7 @@ def guards(case: Case) -> list[Guard]:
     for backend in case.backing:
         party = party_behind(case, backend)
         isolating = [policy for policy in policies if isolates(policy, Direction.INGRESS, party)]
-        if isolating:
+        if isolating and not unjudged(case, Direction.INGRESS, lambda party=party: [party]):  # type: ignore[misc]
             found.append(Guard(backend, party, isolating, rules_of(isolating, Direction.INGRESS)))
     return found if found and enforcement(case).enforced is not False else []
 
@@ -237,6 +245,13 @@ def targets(case: Case, backend: Backend) -> Iterator[tuple[ServicePort, int]]:
         number = case.target_of(port, backend.spec)
         if number is not None:
             yield port, number
+
+
+def is_opened_above(case: Case, guard: Guard) -> bool:
+    """Whether the cluster's administrators let anybody in to a port of it, whatever its NetworkPolicies say."""
+    above = in_order(policies_of(case, ADMIN_KINDS))
+    ports = list(targets(case, guard.backend)) if above else []
+    return any(lets_somebody_in(above, guard.party, number, port.protocol) for port, number in ports)
 
 
 def opens(guard: Guard, number: int, protocol: str) -> bool:

@@ -135,12 +135,12 @@ def permissive_crds() -> str:
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
             "metadata": {
-                "name": f"{resource.name}.{resource.group}",
+                "name": f"{resource.plural}.{resource.group}",
                 "annotations": {"api-approved.kubernetes.io": "unapproved, for tests"},
             },
             "spec": {
                 "group": resource.group,
-                "names": {"plural": resource.name, "singular": resource.kind.lower(), "kind": resource.kind},
+                "names": {"plural": resource.plural, "singular": resource.kind.lower(), "kind": resource.kind},
                 "scope": "Namespaced" if resource.namespaced else "Cluster",
                 "versions": [{"name": resource.version, "served": True, "storage": True, "schema": schema}],
             },
