@@ -18,11 +18,11 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.clients.connection import Connections
+from svcdoctor.clients.connection import Connections, Trials
 from svcdoctor.finding import Gap, Unreadable
 from svcdoctor.indexes import Buckets, Index
 from svcdoctor.names.lookup import Lookups
-from svcdoctor.objects import RESOURCES, CronJob, JobTemplateSpec, Pod, PodSpec, Workload
+from svcdoctor.objects import RESOURCES, CronJob, JobTemplateSpec, Pod, PodSpec, Service, Workload
 from svcdoctor.pods.sockets import Sockets, started_last
 from svcdoctor.reads import Question, Reads
 from svcdoctor.sharing import share
@@ -71,6 +71,7 @@ class World:
         self.expects_lookups = False
         self._sockets: dict[tuple[str, str], Sockets] | None = None
         self._connections: Connections | None = None
+        self._trials: Trials | None = None
         self._under: World | None = None  # what this one is a fork of
         self._laid: dict[tuple[str, str], list[tuple[Any | None, Any | None]]] = {}  # over it: before and after
         self._altered: list[Question] = []  # whose answers that alters
@@ -102,7 +103,7 @@ class World:
                 for name in (*before, *(name for name in after if name not in before)):
                     self._set(resource, place, name, after.get(name))
             return
-        self._indexes.pop((resource, None), None)
+        self._indexes.pop((resource, EVERYWHERE), None)
         for place in replaced:
             held.pop(place, None)
             self._indexes.pop((resource, place), None)
@@ -136,21 +137,21 @@ class World:
     def lose(self, gap: Gap) -> None:
         """What is held of a kind is too old to be judged by. It stays here, out of sight, until it is found again."""
         self._scopes[gap.resource].discard(gap.namespace)
-        self._indexes.pop((gap.resource, None), None)
+        self._indexes.pop((gap.resource, EVERYWHERE), None)
         self._derived.clear()
         self.miss(gap)
 
     def find(self, resource: str, namespace: str) -> None:
         """What was lost is up to date again."""
         self._scopes[resource].add(namespace)
-        self._indexes.pop((resource, None), None)
+        self._indexes.pop((resource, EVERYWHERE), None)
         self._gaps.pop((resource, namespace), None)
         self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
     def forget(self, resource: str) -> None:
         """Everything held of a kind, and that it was ever read."""
-        self._indexes.pop((resource, None), None)
+        self._indexes.pop((resource, EVERYWHERE), None)
         for place in self._objects.pop(resource, {}):
             self._indexes.pop((resource, place), None)
         self._scopes.pop(resource, None)
@@ -209,7 +210,7 @@ class World:
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
         other._lookups, other.expects_lookups = self._lookups, self.expects_lookups
         other._sockets = self._sockets
-        other._connections = self._connections
+        other._connections, other._trials = self._connections, self._trials
         other._noting = self._noting
         other._kinds = self._kinds
         other._unsorted = set(self._unsorted)
@@ -274,6 +275,8 @@ class World:
         """Whether a list was read, or a reason is known why not; or, of what is looked at, whether somebody looked."""
         if resource == "lookups":
             return namespace in (self._lookups or {})
+        if resource == "connections":
+            return self._trials is not None and namespace in self._trials.client_of
         if resource == "sockets":
             place, _, pod = namespace.partition("/")
             return (place, pod) in (self._sockets or {})
@@ -462,6 +465,30 @@ class World:
         self._connections = said
         self._changed(("scope", "connections"))
 
+    @property
+    def trials(self) -> Trials | None:
+        """What the clients met that were chosen to try Services, where nobody named one; None where nobody tries."""
+        return self._trials
+
+    @trials.setter
+    def trials(self, said: Trials | None) -> None:
+        self._trials = said
+        self._changed(("scope", "connections"))
+
+    def connections_to(self, service: Service) -> Connections | None:
+        """What the client that was chosen to try a Service met; None where nobody tries, or nobody could.
+
+        Raises NotRead where nobody has tried yet.
+        """
+        place = f"{service.metadata.namespace}/{service.metadata.name}"
+        self._kinds[-1].add("connections")
+        self._note(("scope", "connections"))
+        if self._trials is None or ("connections", place) in self._gaps:
+            return None
+        if place not in self._trials.client_of:
+            raise NotRead("connections", place, None)
+        return self._trials.met.get(self._trials.client_of[place])
+
     def learn(self, namespace: str, said: Lookups) -> None:
         """What a Pod of one namespace was told, instead of what it was told before."""
         if self._lookups is None:
@@ -617,6 +644,7 @@ class World:
             "lookups": self._lookups,
             "sockets": None if self._sockets is None else [self._sockets[place] for place in sorted(self._sockets)],
             "connections": self._connections,
+            "trials": self._trials,
             "objects": objects,
             **about,
         }
@@ -640,7 +668,7 @@ class World:
             world.miss(gap)
         world.unreadable = parts.unreadable
         world.lookups = parts.lookups
-        world.connections = parts.connections
+        world.connections, world.trials = parts.connections, parts.trials
         metadata = [item.metadata for name in world._objects for item in world.held(name)]
         names = {*(item.name for item in metadata), *(item.namespace for item in metadata)}
         names |= {owner.name for item in metadata for owner in item.owner_references or ()}
@@ -738,3 +766,4 @@ class _Recording(msgspec.Struct, rename="camel"):
     lookups: dict[str, Lookups] | None = None
     sockets: list[Sockets] | None = None
     connections: Connections | None = None
+    trials: Trials | None = None

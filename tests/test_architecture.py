@@ -53,6 +53,7 @@ MAY_IMPORT = {
     "clientpod": PURE,
     "statedclient": f"{PURE} podports mesh case",
     "witness": f"{PURE} case statedclient",
+    "chosenclient": f"{PURE} podports mesh case statedclient traffic world",
     "finding": "objects text",
     "check": "finding",
     "template": "finding objects text",
@@ -141,7 +142,10 @@ MAY_IMPORT = {
     "connectlook": "connection connectscript kube objects probe case request requestplan statedclient world",
     "forwardlook": "connection kube objects podsocket probe request",
     "fromclient": "case connection connectlook forwardlook objects probe reconcile request statedclient world",
-    "collect": f"{PURE} world fromclient case clientpod diagnosis kube probe socketlook connectlook rounds",
+    "tryservices": "connection objects case chosenclient connectlook probe world",
+    "collect": (
+        f"{PURE} world fromclient case clientpod diagnosis kube probe socketlook connectlook rounds tryservices"
+    ),
     "probepod": "lookup text",
     "additions": "collect kube lookup objects probe probepod template world",
     "rbac": "diagnosis objects",
@@ -257,6 +261,7 @@ THINKING = {
     "connectscript",
     "requestplan",
     "witness",
+    "chosenclient",
     "gateway",
     "checks",
     "catalogue",

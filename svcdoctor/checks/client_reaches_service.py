@@ -1,4 +1,4 @@
-"""Does the client that was named reach the Service?
+"""Does the client that was named, or chosen, reach the Service?
 
 dp-kubeproxy-stale
     The Service's address does not lead a client to endpoints that this client reaches by their own addresses.
@@ -30,7 +30,15 @@ from msgspec.structs import replace
 from svcdoctor.case import LONGEST_START_SECONDS, Case, EndpointView
 from svcdoctor.check import Check, Code
 from svcdoctor.clients.connection import REFUSED, TIMEOUT, Connection
-from svcdoctor.clients.statedclient import StatedClient, Way, proxy_of, proxy_of_backends, stated_client, ways
+from svcdoctor.clients.statedclient import (
+    StatedClient,
+    Way,
+    chosen_client,
+    proxy_of,
+    proxy_of_backends,
+    stated_client,
+    ways,
+)
 from svcdoctor.clients.witness import inside_of, loopbacks
 from svcdoctor.finding import (
     Evidence,
@@ -49,7 +57,7 @@ from svcdoctor.pods.sockets import started_last
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import Direction, isolates, rules_of
-from svcdoctor.policies.traffic import Denied, enforcement, keeping_out, party_of_pod, policies_in
+from svcdoctor.policies.traffic import Denied, closed_by, enforcement, keeping_out, party_of_pod, policies_in
 from svcdoctor.text import listing, plural
 
 CHECK = Check(
@@ -65,12 +73,14 @@ CHECK = Check(
         *WORKLOAD_RESOURCES,
     ),
 )
+PROXY_NAME = "service.kubernetes.io/service-proxy-name"  # of a Service that kube-proxy leaves to another
 LIMITS = {"forbidden": "unknown-forbidden", "no-pod": "unknown-no-probe-pod"}
 
 
 def run(case: Case) -> Iterator[Finding]:
     client = stated_client(case)
     if client is None:
+        yield from _of_chosen(case)
         return
     if why := _why_not(case, client):
         yield why
@@ -80,6 +90,10 @@ def run(case: Case) -> Iterator[Finding]:
         if client.said.tried:
             yield skipped(client.subject, f"{client.name} did not come to it: name the Service, and fewer at once")
         return
+    yield from _judged(case, client, found)
+
+
+def _judged(case: Case, client: StatedClient, found: list[Way]) -> Iterator[Finding]:
     faults: dict[tuple[Status, str | None], Finding] = {}
     for way in found:
         if finding := _judge(case, client, way):
@@ -90,6 +104,41 @@ def run(case: Case) -> Iterator[Finding]:
     yield from faults.values()
     if not faults:
         yield _connects(case, client, found)
+
+
+def _of_chosen(case: Case) -> Iterator[Finding]:
+    """What the client met that was chosen to try a Service in which nothing else is found wrong.
+
+    It may be a bystander. What is by design about it (policies, the traffic policy, a way that leads to itself) is no
+    fault of the Service, nor is what it could not tell.
+    """
+    if case.waits or any(finding.status is Status.FAIL for _, finding in case.said) or not _is_to_be_tried(case):
+        return
+    client = chosen_client(case)
+    if client is None or _why_moot(case, client):
+        return
+    found = [way for way in ways(case, client) if way.own or way.ends]
+    if not found:
+        return
+    if closed := _closed_to(case, client, found):
+        yield skipped(client.subject, f"{client.name} is kept from it by {closed}; others may get through")
+        return
+    yield from _judged(case, client, found)
+
+
+def _is_to_be_tried(case: Case) -> bool:
+    return (
+        not case.is_external_name
+        and any(port.protocol == "TCP" for port in case.ports)
+        and bool(case.ready_endpoints)
+        and PROXY_NAME not in (case.service.metadata.labels or {})
+    )
+
+
+def _closed_to(case: Case, client: StatedClient, found: list[Way]) -> str:
+    pods = case.listed("pods")
+    ends = {(view.pod, end.port) for way in found for view, end in way.failed if view.pod in pods}
+    return next((names for pod, port in sorted(ends) if (names := closed_by(case, client.pod, pods[pod], port))), "")
 
 
 def _why_not(case: Case, client: StatedClient) -> Finding | None:
@@ -217,8 +266,13 @@ def _evidence(client: StatedClient, way: Way) -> Iterator[Evidence]:
         yield Evidence("control", f"{control.place} {control.text}", source)
 
 
-def _unclear(case: Case, client: StatedClient, way: Way, why: str, *evidence: Evidence) -> Finding:
+def _unclear(
+    case: Case, client: StatedClient, way: Way, why: str, *evidence: Evidence, of_anybody: bool = False
+) -> Finding:
+    """`of_anybody`: what it met counts, though it may be a bystander."""
     message = "; ".join([f"{_story(client, way)}; {why}", *(loopbacks(case, client) if way.failed else [])])
+    if client.is_chosen and not of_anybody:
+        return skipped(client.subject, message)
     return unknown("unknown-timeout", case.subject, message, *_evidence(client, way), *evidence)
 
 
@@ -235,6 +289,8 @@ def _told(case: Case, way: Way, explains: Callable[[Stage, str], bool]) -> Findi
 
 
 def _refused(case: Case, client: StatedClient, way: Way) -> Finding:
+    if client.is_chosen and not all(view.pod for view, _ in way.failed):
+        return _unclear(case, client, way, "what stands there is no Pod, and may know its clients")
     if denied := _denied(case, client, way.failed):  # some network plugins refuse what others drop
         return _by_policy(case, client, way, denied)
     known = _told(case, way, lambda stage, _: stage in (Stage.LISTENING, Stage.PROTOCOL))
@@ -319,7 +375,8 @@ def _held_back(case: Case, client: StatedClient, way: Way) -> Finding:
         return replace(said, remedies=(log, *said.remedies))
     met = f", and inside {inside.pod} {inside.text}" if inside else ""
     why = f"no NetworkPolicy keeps it out{met}: a firewall, or a policy that is not read here, may"
-    return _unclear(case, client, way, why, *(inside.evidence if inside else ()))
+    told = inside.evidence if inside else ()
+    return _unclear(case, client, way, why, *told, of_anybody=all(view.pod for view, _ in failed))
 
 
 def _by_policy(case: Case, client: StatedClient, way: Way, denied: Denied) -> Finding:
@@ -350,6 +407,8 @@ def _behind_nothing(case: Case, client: StatedClient, way: Way) -> Finding:
     if case.spec.internal_traffic_policy == "Local" and node not in {
         view.endpoint.node_name for view in case.ready_endpoints
     }:
+        if client.is_chosen:
+            return _unclear(case, client, way, f"internalTrafficPolicy keeps clients on node {node} out")
         known = _told(case, way, lambda _, code: code == "dp-internal-local-no-endpoint")
         why = f"internalTrafficPolicy is Local, and no endpoint stands on node {node}"
         return _say(case, client, way, "dp-internal-local-no-endpoint", why, known=known)

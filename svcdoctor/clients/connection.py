@@ -7,6 +7,10 @@ the Pod's own loopback that nobody listens on.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+
+from msgspec import field
+from msgspec.structs import replace
 
 from svcdoctor.clients.request import Answer
 from svcdoctor.objects import Object
@@ -124,6 +128,22 @@ class Forwarded(Object, frozen=True):
     """OPEN, REFUSED: nobody listens on the loopback, TIMEOUT or ERROR."""
     answer: Answer | None = None
     detail: str = ""
+
+
+class Trials(Object, frozen=True):
+    """What the clients met that were chosen to try Services; several Services have one client."""
+
+    client_of: dict[str, str] = field(default_factory=dict)
+    """The client, as NAMESPACE/POD, of each Service, as NAMESPACE/NAME; "" where none could be found."""
+    met: dict[str, Connections] = field(default_factory=dict)
+
+    def with_those(self, services: Iterable[str], client: str, said: Connections | None = None) -> Trials:
+        """These as well, which one client tried, or ("") nobody."""
+        before = self.met.get(client)
+        if said and before:
+            said = replace(said, tried=(*before.tried, *said.tried))
+        met = {**self.met, client: said} if said else self.met
+        return Trials({**self.client_of, **dict.fromkeys(services, client)}, met)
 
 
 def outcome_of(code: int, words: str) -> str:

@@ -1,4 +1,7 @@
-"""The client that a person named (--from), beside one Service: who it is, what it tried, what policies say of that."""
+"""The client of one Service: who it is, what it tried, what policies say of that.
+
+A person named it (--from), or it was chosen: then what keeps it out by design is no fault of the Service.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from svcdoctor.clients.request import Answer
 from svcdoctor.finding import Subject
 from svcdoctor.objects import Pod, ServicePort
 from svcdoctor.pods.podports import PROXIES
-from svcdoctor.pods.template import Template
+from svcdoctor.pods.template import Template, template_of
 from svcdoctor.policies.mesh import membership_of_pod
 
 
@@ -21,6 +24,7 @@ class StatedClient(NamedTuple):
     pod: Pod
     template: Template
     said: Connections
+    is_chosen: bool = False
 
     @property
     def name(self) -> str:
@@ -58,6 +62,15 @@ def stated_client(view: View) -> StatedClient | None:
     """None where nobody named one, or its Pod is gone. Raises NotRead."""
     said, found = view.world.connections, view.client
     return StatedClient(*found, said) if said and found else None
+
+
+def chosen_client(case: Case) -> StatedClient | None:
+    """Who was chosen to try the Service; None where nobody could, or the Pod is gone. Raises NotRead."""
+    said = case.world.connections_to(case.service)
+    if said is None or said.unavailable:
+        return None
+    pod: Pod | None = case.listed("pods", said.namespace).get(said.pod)
+    return StatedClient(pod, template_of("Pod", pod), said, is_chosen=True) if pod else None
 
 
 def endpoints_to_try(case: Case, port: ServicePort) -> list[tuple[EndpointView, int]]:

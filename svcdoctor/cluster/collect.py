@@ -2,7 +2,8 @@
 
 First the kinds that the checks may read, over the scope, at most PARALLEL requests at once; then one client Pod of each
 namespace looks up the names of its Services; then, round by round, what a check asked for and nobody had read (objects
-of another namespace, mostly). A read that is refused or fails is recorded in the World, with its reason.
+of another namespace, mostly) or tried (a connection to a Service in which nothing else is wrong). A read that is
+refused or fails is recorded in the World, with its reason.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from svcdoctor.case import ClusterCase
+from svcdoctor.case import Case, ClusterCase
 from svcdoctor.clients.clientpod import client_pod, no_such_client
-from svcdoctor.clients.connection import Connections
+from svcdoctor.clients.connection import Connections, Trials
 from svcdoctor.cluster import probe
 from svcdoctor.cluster.connectlook import CONNECT_SECONDS
 from svcdoctor.cluster.fromclient import look_from
 from svcdoctor.cluster.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.cluster.socketlook import look_at_sockets, unseen
+from svcdoctor.cluster.tryservices import try_services
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
@@ -49,6 +51,7 @@ SEEN_INSIDE = (
     "port-bind-localhost",
     "selector-too-broad",
 )
+LOOKS = ("sockets", "connections")  # what is wanted of a Pod or a Service, and is no list
 MOST_SOCKETS = 400  # Pods that a run looks into
 CANDIDATES = 6  # Pods of a namespace that are considered for a lookup
 # What every cluster is asked for sooner or later: an API that it does not have costs no request.
@@ -129,6 +132,8 @@ def collect(
         progress.doing("looking names up inside Pods" + (", and connecting" if client else ""))
         reader.ask_pods(client, second_look)
         reader.world.look_at_sockets()
+        if client is None:
+            reader.world.trials = Trials()
     return Collected(reader.world, reader.diagnose(judge or Rounds().diagnose).diagnosis)
 
 
@@ -225,7 +230,8 @@ class _Reader:
             if not wants and not (wants := self.doubts(outcome.diagnosis)):
                 return outcome
             self.look_at_sockets([want for want in wants if want.resource == "sockets"])
-            wants = [want for want in wants if want.resource != "sockets"]
+            self.try_services([want for want in wants if want.resource == "connections"])
+            wants = [want for want in wants if want.resource not in LOOKS]
             self.progress.doing(f"reading {plural(len(wants), 'list')} more")
             self.read(wants)
             self.read_narrower({want.resource for want in wants})
@@ -272,6 +278,20 @@ class _Reader:
         for pod in pods[MOST_SOCKETS:]:
             self.world.see(unseen(pod, "timeout", f"only {MOST_SOCKETS} Pods are looked into"))
 
+    def try_services(self, wants: list[Want]) -> None:
+        """Have each of these Services tried from inside a Pod that is chosen for it."""
+        if not wants:
+            return
+        self.progress.doing(f"connecting to {plural(len(wants), 'Service')} from inside Pods")
+        places = {want.namespace for want in wants}
+        cases = [
+            Case(self.world, service)
+            for service in _services(self.world, self.scope)
+            if f"{service.metadata.namespace}/{service.metadata.name}" in places
+        ]
+        run = partial(in_parallel, workers=PARALLEL)
+        self.world.trials = try_services(self.world, cases, run, self.cluster, self._seconds(float("inf")))
+
     def all_of(self, wants: Iterable[Want]) -> list[Want]:
         """What is wanted, and what goes with it."""
         wanted = set(wants)
@@ -283,13 +303,13 @@ class _Reader:
         return sorted({self.widest(want) for want in untried})
 
     def widest(self, want: Want) -> Want:
-        if want.resource == "sockets":
+        if want.resource in LOOKS:
             return want
         everywhere = Want(want.resource, EVERYWHERE)
         return want if self.was_tried(everywhere) else everywhere
 
     def was_tried(self, want: Want) -> bool:
-        if want.resource == "sockets":
+        if want.resource in LOOKS:
             return False  # who wants to see them knows that nobody has
         return self.world.was_read(*want) or want in self.world.gaps
 

@@ -25,7 +25,7 @@ from svcdoctor.world import World
 
 CONNECT_SECONDS = 5.0
 MOST_ENDPOINTS = 8  # of one Service
-MOST_TARGETS = 24  # of one exec: each is a process in the client's container
+MOST_TARGETS = 24  # of one exec and Service: each is a process in the client's container
 MOST_CONTAINERS = 3
 OWN_ATTEMPTS = 6  # by the address of a Service that leads to the client itself at times
 NO_TOOL = "no nc, bash, python3, node or curl to connect with"
@@ -37,16 +37,26 @@ Target = tuple[str, int]
 def targets_in(world: World, services: Sequence[Service], client: Pod | None = None) -> list[Target]:
     """What is to be tried for these Services: their own addresses first, then endpoints, then what surely answers.
 
+def targets_in(
+    world: World,
+    services: Sequence[Service],
+    client: Pod | None = None,
+    *,
+    most: int = MOST_TARGETS,
+    endpoints: int = MOST_ENDPOINTS,
+) -> list[Target]:
+    """What is to be tried for these Services: their own addresses first, then endpoints, then what surely answers.
+
     The address of a Service that the client stands behind itself comes several times: it leads to each in turn.
     """
     cases = [Case(world, service) for service in services if service.spec.type != "ExternalName"]
     controls = [target for case in _dns(world) for target in (*_own(case), *_endpoints(case)[:1]) if target[1]]
     found = [target for case in cases for target in _own(case)]
-    found += [target for case in cases for target in _endpoints(case)[:MOST_ENDPOINTS]]
-    room = MOST_TARGETS - len(controls)
+    found += [target for case in cases for target in _endpoints(case)[:endpoints]]
+    room = most - len(controls)
     tried = list(dict.fromkeys([*list(dict.fromkeys(found))[:room], *controls]))
     again = [target for case in cases if client and _is_behind(case, client) for target in _own(case)]
-    return tried + (again * (OWN_ATTEMPTS - 1))[: MOST_TARGETS - len(tried)]
+    return tried + (again * (OWN_ATTEMPTS - 1))[: most - len(tried)]
 
 
 def _is_behind(case: Case, client: Pod) -> bool:

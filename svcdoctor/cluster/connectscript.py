@@ -17,6 +17,8 @@ from svcdoctor.cluster.shell import WITHIN
 # Each tool connects, and closes at once what opens. In their order; the first that calls a closed port refused is used.
 TOOLS = ("nc", "nc -e", "bash", "python3", "node", "curl", "agnhost")
 
+AT_ONCE = 24  # processes that connect
+
 _PYTHON = """\
 import socket,ssl,sys
 a=sys.argv
@@ -157,15 +159,20 @@ try() {
 }
 
 number=0
+now; started=$uptime
 while [ $# -ge 3 ]; do
     number=$((number + 1))
     try $number "$1" "$2" "$3" &
     shift 3
+    [ $((number % @AT_ONCE@)) -eq 0 ] || continue
+    wait
+    now
+    [ $((uptime - started)) -lt 800 ] || break
 done
 wait
 printf '%s done\n' "$token"
 """
-)
+).replace("@AT_ONCE@", str(AT_ONCE))
 
 
 def as_format(data: bytes) -> str:

@@ -206,6 +206,23 @@ def keeping_out(view: View, source: Pod, destination: Pod, number: int) -> Denie
     return None
 
 
+def closed_by(view: View, source: Pod, destination: Pod, number: int) -> str:
+    """The policies that keep, or may keep, one Pod from a TCP port of another; "" where all let it through."""
+    if denied := keeping_out(view, source, destination, number):
+        return f"NetworkPolicy {listing([policy.metadata.name for policy in denied.side.isolating])}"
+    own, other = party_of_pod(view, source), party_of_pod(view, destination)
+    above = in_order(policies_of(view, ADMIN_KINDS))
+    for direction, here, there in ((Direction.EGRESS, own, other), (Direction.INGRESS, other, own)):
+        if above:
+            isolated = any(isolates(policy, direction, here) for policy in policies_in(view, here.namespace))
+            rule = deciding(above, direction, here, there, number, "TCP", isolated)
+            if rule and rule.denies:
+                return f"{rule.kind} {rule.policy.metadata.name}"
+        if names := unjudged(view, direction, lambda here=here: [here], here.namespace):  # type: ignore[misc]
+            return listing(names)
+    return ""
+
+
 # --- a Service whose Pods are isolated -----------------------------------------------------------------------------
 
 

@@ -113,6 +113,7 @@ def _world_afterwards(world: World, found: list[Change], namespace: str, name: s
     final = after.fork(slices)
     final.expects_lookups = False
     final.lookups = None
+    final.trials = None
     final.connections = world.connections and world.connections.untried
     return final
 
