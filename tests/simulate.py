@@ -18,7 +18,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.clients.connection import OUTCOMES, Connection, Connections, Forwarded
+from svcdoctor.case import Case
+from svcdoctor.clients.chosenclient import clients_for
+from svcdoctor.clients.connection import OUTCOMES, Connection, Connections, Forwarded, Trials
 from svcdoctor.clients.request import Answer, Request
 from svcdoctor.cluster.connectlook import requests_in, targets_in
 from svcdoctor.cluster.socketlook import unseen
@@ -151,7 +153,8 @@ def simulate(
     `connections: {from: pod, outcomes: {"cart:80": timeout, "cart-*:8080": refused}}`: what the client of --from met,
     by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too, with
     `forwarded: {"cart-*:8080": HTTP 200 OK}`. `answers: {"cart:80": HTTP 500 Internal Server Error}`: to requests,
-    where the readiness probe or `http: /path` makes one. `witnesses`: see there.
+    where the readiness probe or `http: /path` makes one. `witnesses`: see there. `trials: {...}`: the same outcomes, of
+    the clients that are chosen where nobody named one; without it nobody tries.
     """
     return _Simulation(namespace).run(manifests, observed or [], probe or {})
 
@@ -189,6 +192,8 @@ class _Simulation:
                 self.listen(world, pattern, shown)
         if "connections" in probe:
             world.connections = self.connections(world, **probe["connections"])
+        if "trials" in probe:
+            world.trials = self.trials(world, probe["trials"] or {})
         for gap in gaps:
             self.deny(world, gap)
         return world
@@ -210,30 +215,52 @@ class _Simulation:
         if unavailable:
             said = Connections(namespace, pods[0], unavailable=unavailable["reason"], detail=unavailable["detail"])
             return replace(said, forwarded=tuple(self.forwarded(world, forwarded or {})))
-        names = {pod.status.pod_ip: pod.metadata.name for pod in world.everywhere("pods")[0]}
-        names |= {service.spec.cluster_ip: service.metadata.name for service in world.everywhere("services")[0]}
-        services = world.everywhere("services")[0]
-        tried = []
-        answered = {}
+        services, pod = world.everywhere("services")[0], world.listed("pods", namespace)[pods[0]]
+        tried = self.tried(world, targets_in(world, services, pod), outcomes or {})
         requests = requests_in(world, services, client.get("http", ""))
-        attempts: dict[str, int] = {}
-        for target in targets_in(world, services, world.listed("pods", namespace)[pods[0]]):
-            place = f"{names.get(target[0], target[0])}:{target[1]}"
-            told = [told for words, told in (outcomes or {}).items() if fnmatch.fnmatchcase(place, words)]
-            outcome = told[-1] if told else "open"
-            if isinstance(outcome, list):  # one for each attempt, over and over
-                attempts[place] = attempts.get(place, -1) + 1
-                outcome = outcome[attempts[place] % len(outcome)]
-            tried.append(_connection(*target, outcome))
+        answered: dict[Any, Answer] = {}
+        for one in tried:
+            target, place = (one.address, one.port), self.place(world, one.address, one.port)
             said = [words for pattern, words in (answers or {}).items() if fnmatch.fnmatchcase(place, pattern)]
-            if target in requests and said and outcome == "open" and target not in answered:
-                answered[target] = _answer(*target, requests[target], said[-1])
-        found = Connections(namespace, pods[0], client.get("container", "app"), "nc", tuple(tried), seconds=2.1)
+            if target in requests and said and one.is_open:
+                answered.setdefault(target, _answer(*target, requests[target], said[-1]))
+        found = Connections(namespace, pods[0], client.get("container", "app"), "nc", tried, seconds=2.1)
         return replace(
             found,
             answers=tuple(answered.values()),
             witnesses=tuple(self.witnesses(world, namespace, witnesses or {})),
         )
+
+    def trials(self, world: World, outcomes: dict[str, Any]) -> Trials:
+        """What the Pods met that are chosen for the Services of the namespace."""
+        services = list(world.listed("services", self.namespace).values())
+        known = world.everywhere("services")[0]
+        trials = Trials().with_those([f"{item.metadata.namespace}/{item.metadata.name}" for item in known], "")
+        chosen = clients_for(world, [Case(world, service) for service in services], (), ())
+        for (namespace, name), (pod, cases) in chosen.items():
+            tried = self.tried(world, targets_in(world, [case.service for case in cases]), outcomes)
+            said = Connections(namespace, name, pod.spec.containers[0].name, "nc", tried, seconds=0.2)
+            trials = trials.with_those([f"{case.namespace}/{case.name}" for case in cases], f"{namespace}/{name}", said)
+        return trials
+
+    def place(self, world: World, address: str, port: int) -> str:
+        """`cart:80` of a Service, `cart-1:8080` of a Pod."""
+        names = {pod.status.pod_ip: pod.metadata.name for pod in world.everywhere("pods")[0]}
+        names |= {service.spec.cluster_ip: service.metadata.name for service in world.everywhere("services")[0]}
+        return f"{names.get(address, address)}:{port}"
+
+    def tried(self, world: World, targets: list[Any], outcomes: dict[str, Any]) -> tuple[Connection, ...]:
+        tried = []
+        attempts: dict[str, int] = {}
+        for target in targets:
+            place = self.place(world, *target)
+            told = [told for words, told in outcomes.items() if fnmatch.fnmatchcase(place, words)]
+            outcome = told[-1] if told else "open"
+            if isinstance(outcome, list):  # one for each attempt, over and over
+                attempts[place] = attempts.get(place, -1) + 1
+                outcome = outcome[attempts[place] % len(outcome)]
+            tried.append(_connection(*target, outcome))
+        return tuple(tried)
 
     def witnesses(self, world: World, namespace: str, met: dict[str, dict[str, str]]) -> Iterator[Connections]:
         """`{pod: {"127.0.0.1:8080": open, "self:8080": refused, "cart:80": open}}`: what other Pods met."""

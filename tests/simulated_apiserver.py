@@ -118,10 +118,10 @@ def _place(path: str) -> _Place | None:
 
 def _places(path: str) -> Iterator[_Place]:
     for resource in RESOURCES.values():
-        root = re.escape(resource.path().removesuffix(f"/{resource.name}"))
+        root = re.escape(resource.path().removesuffix(f"/{resource.plural}"))
         scope = r"(?:/namespaces/(?P<namespace>[^/]+))?" if resource.namespaced else "(?P<namespace>)"
         match = re.fullmatch(
-            rf"{root}{scope}/{resource.name}(?:/(?P<name>[^/]+)(?:/(?P<subresource>{_SUBRESOURCES}))?)?", path
+            rf"{root}{scope}/{resource.plural}(?:/(?P<name>[^/]+)(?:/(?P<subresource>{_SUBRESOURCES}))?)?", path
         )
         if match:
             yield _Place(resource, match["namespace"] or "", match["name"] or "", match["subresource"] or "")
