@@ -128,6 +128,14 @@ def test_an_exec_that_hangs_keeps_no_other_from_its_answer() -> None:
     assert who["shop/bill"] == "desk"
 
 
+def test_what_was_added_for_it_stands_for_the_client() -> None:
+    world = simulate([workload("web")])
+    (pod,) = world.listed("pods", "shop").values()
+    pods = Pods()
+    said = connectlook.connect_at(pods, ("shop", "svcdoctor-1", "probe"), pod, [("10.96.1.1", 80)], timeout=5.0)
+    assert pods.asked == {"svcdoctor": 1} and said.pod == pod.metadata.name and said.any_open
+
+
 # --- what counts ----------------------------------------------------------------------------------------------------
 
 

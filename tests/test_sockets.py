@@ -163,3 +163,11 @@ def test_a_pod_whose_readiness_probe_asks_the_port_is_left_alone() -> None:
 
 def test_a_pod_that_may_redirect_packets_is_left_alone() -> None:
     assert not wanted(world(securityContext={"capabilities": {"add": ["NET_ADMIN"]}}))
+
+
+def test_a_container_that_was_added_sees_what_the_others_cannot() -> None:
+    cluster = Containers(web=NO_CAT, side=NO_CAT, added=ExecResult(stdout=PROC_NET))
+    seen = look_at_sockets(cluster, POD, added="added")
+    assert not seen.unavailable and seen.container == "added" and cluster.asked[-1] == "added"
+    seen = look_at_sockets(Containers(web=ExecResult(stdout=PROC_NET)), POD, added="added")
+    assert seen.container == "web"

@@ -255,7 +255,7 @@ def _story(client: StatedClient, way: Way) -> str:
 
 
 def _evidence(client: StatedClient, way: Way) -> Iterator[Evidence]:
-    source = f"{client.said.tool} inside {client.name}"
+    source = f"{client.said.tool} {client.said.place}"
     if way.own:
         yield Evidence(way.own.place, way.own.text, source)
     for view, end in sorted(way.ends, key=lambda one: one[1].is_open)[:3]:

@@ -79,6 +79,18 @@ class Connections(Object, frozen=True):
     """What other Pods met afterwards: those behind the Service that did not answer, inside, or a neighbour."""
     forwarded: tuple[Forwarded, ...] = ()
     """What Pods answered through a port-forward, where nothing can be run inside."""
+    added: str = ""
+    """What was added to the cluster to try from: "container" to the Pod, or a "pod" like it."""
+    image: str = ""
+    """That of what was added."""
+
+    @property
+    def place(self) -> str:
+        """Where the tool ran, in words."""
+        pod = f"{self.namespace}/{self.pod}"
+        if self.added == "container":
+            return f"inside {pod}, in a container of {self.image}"
+        return f"inside a new Pod like {pod}, of {self.image}" if self.added else f"inside {pod}"
 
     def to(self, address: str, port: int | None) -> Connection | None:
         return next((one for one in self.tried if (one.address, one.port) == (address, port)), None)
@@ -114,6 +126,8 @@ class Connections(Object, frozen=True):
             "curl": f"curl -v -m 2 telnet://{host}:{port}",
             "agnhost": f"/agnhost connect --timeout=2s {host}:{port}",
         }.get(self.tool, f"nc -zvw 2 {address} {port}")
+        if self.added:
+            return f"kubectl -n {self.namespace} debug {self.pod} -it --image={self.image} -- {tool}"
         return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {tool}"
 
 

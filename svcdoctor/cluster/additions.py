@@ -50,6 +50,7 @@ class Additions:
         self._agree = agree
         self._run = secrets.token_hex(4)
         self._made: list[Addition] = []
+        self._places: dict[tuple[str, str], Place] = {}  # that run, by the Pod whose view they have
         self._closed = False
         # Whoever closes waits for who is creating: what the server has been asked for can be deleted.
         self._creating = threading.Lock()
@@ -92,10 +93,14 @@ class Additions:
     # --- a second look, for collect.py
 
     def plan(self, world: World, asked: Sequence[Question], said: dict[str, Lookups]) -> Plan:
-        """What is to be added for the namespaces in which nobody could be asked from the inside; {} unless agreed."""
+        """What is to be added for the namespaces in which nobody could be asked from the inside, and for a client that
+        has nothing to connect with; {} unless agreed."""
         plan: Plan = {}
+        cannot_connect = world.connections is not None and world.connections.unavailable == "no-tool"
         for question in asked:
-            if said[question.namespace].lacks_tools and (addition := self._addition(world, question)):
+            if (said[question.namespace].lacks_tools or cannot_connect) and (
+                addition := self._addition(world, question)
+            ):
                 plan.setdefault(addition, []).append(question)
         return plan if plan and self._agree(list(plan)) else {}
 
@@ -114,8 +119,10 @@ class Additions:
                 return {
                     question.namespace: probe.not_looked_up(addition.vantage, question.names, reason, words, took)
                     for question in plan[addition]
+                    if said[question.namespace].lacks_tools
                 }
-            return {question.namespace: self._ask(place, question, seconds) for question in plan[addition]}
+            unheard = [question for question in plan[addition] if said[question.namespace].lacks_tools]
+            return {question.namespace: self._ask(place, question, seconds) for question in unheard}
 
         found = dict(said)
         for _, heard in in_parallel(list(plan), look, LOOKUPS_AT_ONCE):
@@ -171,7 +178,13 @@ class Additions:
             raise ReadFailed(error.message, reason="error") from None
         if said:
             raise ReadFailed(said, reason="error")
-        return Place(addition.namespace, addition.pod, container, addition.vantage)
+        place = Place(addition.namespace, addition.pod, container, addition.vantage)
+        self._places[addition.namespace, addition.client] = place
+        return place
+
+    def place_of(self, pod: Pod) -> Place | None:
+        """Where scripts can be run as if in this Pod, if that was added."""
+        return None if self._closed else self._places.get((pod.metadata.namespace, pod.metadata.name))
 
     def _manifest(self, addition: Addition) -> dict[str, Any]:
         return self._cluster.manifest(PODS, addition.namespace, addition.pod)

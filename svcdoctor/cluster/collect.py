@@ -17,11 +17,13 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from svcdoctor.case import Case, ClusterCase
 from svcdoctor.clients.clientpod import client_pod, no_such_client
 from svcdoctor.clients.connection import Connections, Trials
 from svcdoctor.cluster import probe
-from svcdoctor.cluster.connectlook import CONNECT_SECONDS
+from svcdoctor.cluster.connectlook import CONNECT_SECONDS, connect_at, requests_in, targets_in
 from svcdoctor.cluster.fromclient import look_from
 from svcdoctor.cluster.kube import Cluster, KubeError, Listing, ReadFailed, Unauthenticated, Unreachable
 from svcdoctor.cluster.socketlook import look_at_sockets, unseen
@@ -105,6 +107,9 @@ class SecondLook(Protocol):
     def look_up(self, plan: Any, said: dict[str, Lookups], seconds: Callable[[float], float]) -> dict[str, Lookups]:
         """`said` with what is heard there; `seconds` is how much of so many is left."""
 
+    def place_of(self, pod: Pod) -> tuple[str, str, str, Vantage] | None:
+        """Namespace, Pod and container of what was added to look as this Pod does."""
+
 
 class Collected(NamedTuple):
     world: World
@@ -148,6 +153,7 @@ class _Reader:
         self.world = World(context=cluster.context)
         self.looks: Counter[Want] = Counter()  # into Pods
         self.looked_at = 0.0
+        self.second_look: SecondLook | None = None
 
     # --- objects
 
@@ -268,7 +274,9 @@ class _Reader:
         def look(pod: Pod) -> Sockets:
             if pod.metadata.namespace in forbidden:
                 return unseen(pod, "forbidden", f"create pods/exec in {pod.metadata.namespace}")
-            return look_at_sockets(self.cluster, pod, timeout=self._seconds(SOCKET_SECONDS))
+            place = self.second_look.place_of(pod) if self.second_look else None
+            added = place[2] if place and place[1] == pod.metadata.name else ""
+            return look_at_sockets(self.cluster, pod, timeout=self._seconds(SOCKET_SECONDS), added=added)
 
         for pod, seen in in_parallel(held, look, PARALLEL):
             self.world.see(seen)
@@ -327,11 +335,29 @@ class _Reader:
         shared = [Want(kind, "kube-system") for kind in ("services", "pods", "configmaps", "endpointslices")]
         self.read([want for want in shared if not self.world.was_read(*want)])
         if client is None:
-            self.world.lookups = self.look_up(client, second_look)
-            return
-        asked: list[Callable[[Pod | Lookups], Any]] = [partial(self.look_up, second_look=second_look), self.connect]
-        said = [answer for _, answer in in_parallel(asked, lambda ask: ask(client), len(asked))]
-        self.world.lookups, self.world.connections = said
+            self.world.lookups = self.look_up(client)
+        else:
+            asked: list[Callable[[Pod | Lookups], Any]] = [self.look_up, self.connect]
+            said = [answer for _, answer in in_parallel(asked, lambda ask: ask(client), len(asked))]
+            self.world.lookups, self.world.connections = said
+        if second_look and not isinstance(client, Lookups):
+            self.look_again(client, second_look)
+            self.second_look = second_look
+
+    def look_again(self, client: Pod | None, second_look: SecondLook) -> None:
+        """From what is added to the cluster, for those who could not look themselves."""
+        known = dict(self.world.lookups or {})
+        began = time.monotonic()
+        plan = second_look.plan(self.world, questions(self.world, self.scope, client), known)
+        self.ends += time.monotonic() - began
+        self.progress.doing("looking names up in what was added for it")
+        self.world.lookups = second_look.look_up(plan, known, self._seconds)
+        before, place = self.world.connections, second_look.place_of(client) if client else None
+        if client and place and before and before.unavailable == "no-tool":
+            services = _services(self.world, self.scope)
+            tried = targets_in(self.world, services, client), requests_in(self.world, services, self.http)
+            said = connect_at(self.cluster, place[:3], client, *tried, timeout=self._seconds(CONNECT_SECONDS))
+            self.world.connections = replace(said, added=place[3].added, image=place[3].image)
 
     def connect(self, client: Pod | Lookups) -> Connections:
         """What the client that a person chose is answered by the Services in scope."""
@@ -341,7 +367,7 @@ class _Reader:
         seconds = self._seconds(CONNECT_SECONDS)
         return look_from(self.cluster, self.world, services, client, self.http, timeout=seconds)
 
-    def look_up(self, client: Pod | Lookups | None, second_look: SecondLook | None = None) -> dict[str, Lookups]:
+    def look_up(self, client: Pod | Lookups | None) -> dict[str, Lookups]:
         """For each namespace with Services in scope, what one of its Pods is told for their names."""
         asked = questions(self.world, self.scope, client if isinstance(client, Pod) else None)
 
@@ -349,12 +375,6 @@ class _Reader:
             return client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(LOOKUP_SECONDS))
 
         found = {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
-        if second_look and not isinstance(client, Lookups):
-            began = time.monotonic()
-            plan = second_look.plan(self.world, asked, found)
-            self.ends += time.monotonic() - began
-            self.progress.doing("looking names up in what was added for it")
-            found = second_look.look_up(plan, found, self._seconds)
         return {**found, **self.ask_servers()}
 
     def ask_servers(self) -> dict[str, Lookups]:

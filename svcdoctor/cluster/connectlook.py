@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from msgspec.structs import replace
+
 from svcdoctor.case import Case, ClusterCase
 from svcdoctor.clients.connection import Connection, Connections, outcome_of
 from svcdoctor.clients.request import Answer, Request, answer_of, client_hello
@@ -33,9 +35,6 @@ NO_SHELL = "the container has no shell"
 _LONGEST_FIRST = sorted(TOOLS, key=len, reverse=True)
 Target = tuple[str, int]
 
-
-def targets_in(world: World, services: Sequence[Service], client: Pod | None = None) -> list[Target]:
-    """What is to be tried for these Services: their own addresses first, then endpoints, then what surely answers.
 
 def targets_in(
     world: World,
@@ -114,6 +113,21 @@ def connect(
         if said.unavailable != "no-tool":
             break
     return said
+
+
+def connect_at(
+    cluster: Cluster,
+    place: tuple[str, str, str],
+    pod: Pod,
+    targets: Sequence[Target],
+    requests: Mapping[Target, Request],
+    *,
+    timeout: float,
+) -> Connections:
+    """The same from a container (namespace, Pod, container) that stands for a Pod: it was added for that."""
+    namespace, name, container = place
+    there = replace(pod, metadata=replace(pod.metadata, namespace=namespace, name=name))
+    return replace(_connect_in(cluster, there, container, targets, requests, timeout), pod=pod.metadata.name)
 
 
 def untried(pod: Pod, unavailable: str, detail: str) -> Connections:

@@ -199,10 +199,11 @@ def announcement(additions: Sequence[Addition]) -> str:
 def _of_containers(additions: Sequence[Addition], image: str) -> str:
     count = plural(len(additions), "ephemeral container")
     lines = [
-        f"To look names up where no container has a shell or tool for it, {count} will be added:",
+        "To look names up, and connect, where no container has a shell or tool for it,",
+        f"{count} will be added:",
         *(f"  {addition.text}" for addition in additions),
         f"  image {image}, user 65532 without privileges",
-        f"The process is ended after the lookup, or ends by itself {CONTAINER_SECONDS} s after it began. Kubernetes",
+        f"The process is ended after that, or ends by itself {CONTAINER_SECONDS} s after it began. Kubernetes",
         "cannot remove an ephemeral container: it stays listed in its Pod, ended, until that Pod is deleted.",
     ]
     return "\n".join(lines)
@@ -210,8 +211,8 @@ def _of_containers(additions: Sequence[Addition], image: str) -> str:
 
 def _of_pods(additions: Sequence[Addition], image: str) -> str:
     lines = [
-        f"To look names up where no container has a shell or tool for it, {plural(len(additions), 'Pod')} will be"
-        " created:",
+        "To look names up, and connect, where no container has a shell or tool for it,",
+        f"{plural(len(additions), 'Pod')} will be created:",
         *(f"  {addition.text}" for addition in additions),
         f"  image {image}, user 65532 without privileges or token,",
         "  with labels, node, service account and DNS settings of the Pod that it is like",
