@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
+from svcdoctor.clients.connection import Connections
 from svcdoctor.cluster.collect import AT_ONCE
 from svcdoctor.cluster.kube import Cluster, Event, Skipped
 from svcdoctor.cluster.reflector import (
@@ -74,7 +75,7 @@ class Update(NamedTuple):
     judged: int = 0  # how often a Service was judged since the start
 
 
-Message: TypeAlias = News | Answered | Sockets | Callable[[], None]
+Message: TypeAlias = News | Answered | Sockets | Connections | Callable[[], None]
 
 
 class Live:
@@ -229,6 +230,8 @@ class Live:
             self._take_answer(message)
         elif isinstance(message, Sockets):
             self._take_sockets(message)
+        elif isinstance(message, Connections):
+            self._take_connections(message)
         elif isinstance(message, Replaced | Changed | Missed | Moved):
             if self._streams.get((message.stream.resource.name, message.stream.namespace)) is message.stream:
                 self._take_news(message)
@@ -316,6 +319,14 @@ class Live:
         if self._schedule:
             self._schedule.looked(seen)
 
+    def _take_connections(self, said: Connections) -> None:
+        self._world.connections = said
+        outcome = said.unavailable or f"{sum(one.is_open for one in said.tried)} of {len(said.tried)} connections open"
+        first = next(((one.address, one.port) for one in said.tried), ("ADDRESS", 80))
+        self._log.append(LogEntry("probe", said.command(*first), outcome, said.seconds, datetime.now(UTC)))
+        if self._schedule:
+            self._schedule.connected()
+
     # --- streams
 
     def _open_scope(self) -> None:
@@ -391,6 +402,7 @@ class Live:
                 self._news = True
         if self._schedule:
             self._schedule.run_due(self._world, now)
+            self._schedule.connect_if_due(self._world, now)
 
     def _judge(self) -> None:
         if self._doctor.is_done:

@@ -126,7 +126,7 @@ MAY_IMPORT = {
     "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule sharing",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
     "contexts": "collect finding kube kubeconfig",
-    "schedule": f"{PURE} world clientpod diagnosis kube collect socketlook",
+    "schedule": f"{PURE} world clientpod diagnosis kube collect socketlook connectlook connection",
     "changes": "finding",
     "exporter": "__init__ changes finding live objects reflector text",
     "eventwriter": "changes finding kube",

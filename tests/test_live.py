@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from simulate import simulate
+from svcdoctor.clients.connection import Connection, Connections
 from svcdoctor.cluster.collect import Question
 from svcdoctor.cluster.kube import Cluster, ConnectOptions
 from svcdoctor.cluster.reflector import Pace
@@ -296,6 +297,33 @@ def test_a_coredns_pod_that_gives_no_answer_is_found(
     screen.until(lambda: bool(screen.updates) and faults() == ["dns-coredns-throttled"])
     is_bad[0] = False
     screen.until(lambda: not faults())
+
+
+def test_a_client_that_was_chosen_connects_on_the_schedule_and_on_demand(
+    server: WatchedApiServer, screen: Screen, live: StartLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = server.documents("pods", "shop")[0]["metadata"]["name"]
+    tried: list[int] = []
+
+    def connect(_: object, pod: Pod, targets: list[tuple[str, int]]) -> Connections:
+        tried.append(len(targets))
+        outcome = "open" if len(tried) > 1 else "timeout"
+        said = tuple(Connection(address, port, outcome, 2000) for address, port in targets)
+        return Connections(pod.metadata.namespace, pod.metadata.name, "web", "nc", said)
+
+    def met() -> bool:
+        service = screen.service("cart")
+        return bool(service) and any(f"shop/{client} connects to" in step.message for step in service.steps)
+
+    monkeypatch.setattr("svcdoctor.cluster.schedule.connect", connect)
+    scope = Scope("shop", client=("shop", client))
+    engine = live(scope, probe=True, timing=QUICK._replace(rhythm=Rhythm(3600.0, 3600.0, 3600.0)))
+    screen.until(lambda: len(tried) == 1 and bool(screen.service("cart")))
+    server.change("pods", "MODIFIED", server.get("pods", "shop", client))
+    assert not met() and len(tried) == 1
+    engine.run_again()
+    screen.until(met)
+    assert len(tried) == 2
 
 
 def test_pods_are_looked_into_again_until_they_listen(

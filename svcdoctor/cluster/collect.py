@@ -294,7 +294,7 @@ class _Reader:
         places = {want.namespace for want in wants}
         cases = [
             Case(self.world, service)
-            for service in _services(self.world, self.scope)
+            for service in services_in_scope(self.world, self.scope)
             if f"{service.metadata.namespace}/{service.metadata.name}" in places
         ]
         run = partial(in_parallel, workers=PARALLEL)
@@ -354,7 +354,7 @@ class _Reader:
         self.world.lookups = second_look.look_up(plan, known, self._seconds)
         before, place = self.world.connections, second_look.place_of(client) if client else None
         if client and place and before and before.unavailable == "no-tool":
-            services = _services(self.world, self.scope)
+            services = services_in_scope(self.world, self.scope)
             tried = targets_in(self.world, services, client), requests_in(self.world, services, self.http)
             said = connect_at(self.cluster, place[:3], client, *tried, timeout=self._seconds(CONNECT_SECONDS))
             self.world.connections = replace(said, added=place[3].added, image=place[3].image)
@@ -363,7 +363,7 @@ class _Reader:
         """What the client that a person chose is answered by the Services in scope."""
         if isinstance(client, Lookups):
             return Connections(*(self.scope.client or ("", "")), unavailable=client.unavailable, detail=client.detail)
-        services = _services(self.world, self.scope)
+        services = services_in_scope(self.world, self.scope)
         seconds = self._seconds(CONNECT_SECONDS)
         return look_from(self.cluster, self.world, services, client, self.http, timeout=seconds)
 
@@ -420,7 +420,7 @@ def server_questions(world: World, scope: Scope, only: Container[str] | None = N
     """What each CoreDNS Pod (or only these) is asked: the control, and the Services in scope, the youngest first."""
     places = [(pod.metadata.namespace, pod.metadata.name) for pod in servers_to_compare(world)]
     asked = [place for place in places if only is None or "/".join(place) in only]
-    services = _services(world, scope) if asked else []
+    services = services_in_scope(world, scope) if asked else []
     if not services:
         return []
     zone = ClusterCase(world).zone
@@ -437,7 +437,7 @@ def questions(world: World, scope: Scope, client: Pod | None, only: Container[st
     address = (kube_dns.spec.cluster_ip or "") if kube_dns else ""
     servers = [(pod.metadata.namespace, pod.metadata.name) for pod in _coredns_pods(world)]
     groups: dict[str, list[Service]] = {}
-    for service in _services(world, scope):
+    for service in services_in_scope(world, scope):
         if only is not None and service.metadata.namespace not in only:
             continue
         groups.setdefault(service.metadata.namespace, []).append(service)
@@ -500,7 +500,7 @@ def _pods_there(cluster: Cluster, namespace: str, seconds: float) -> list[Pod]:
         return []
 
 
-def _services(world: World, scope: Scope) -> list[Service]:
+def services_in_scope(world: World, scope: Scope) -> list[Service]:
     try:
         if scope.namespace == EVERYWHERE:
             found = world.everywhere("services")[0]

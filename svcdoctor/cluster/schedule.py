@@ -1,6 +1,7 @@
 """When names are looked up and Pods looked into, and the threads that do it: never because of an event.
 
 Names by one exec a namespace, and by one port-forward a CoreDNS Pod; of Pods those whose ports nothing else proves.
+Where a person chose a client, it connects to the Services as often as it looks names up: one more exec.
 The live thread decides and takes the answers; only the looking itself runs elsewhere.
 """
 
@@ -13,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from svcdoctor.clients.clientpod import client_pod, no_such_client
+from svcdoctor.clients.connection import Connections
 from svcdoctor.cluster.collect import (
     LOOKUP_SECONDS,
     LOOKUPS_AT_ONCE,
@@ -22,7 +24,9 @@ from svcdoctor.cluster.collect import (
     questions,
     server_questions,
     servers_to_compare,
+    services_in_scope,
 )
+from svcdoctor.cluster.connectlook import Target, connect, targets_in
 from svcdoctor.cluster.kube import Cluster, KubeError
 from svcdoctor.cluster.socketlook import look_at_sockets
 from svcdoctor.diagnosis import Scope
@@ -50,27 +54,37 @@ class Answered(NamedTuple):
     seconds: float
 
 
+class Attempt(NamedTuple):
+    """What the client that a person chose is to connect to."""
+
+    pod: Pod
+    targets: list[Target]
+
+
 class Schedule:
     """Looks names up and into Pods, in a few threads; when, the live thread decides."""
 
     def __init__(
-        self, cluster: Cluster, scope: Scope, tell: Callable[[Answered | Sockets], None], rhythm: Rhythm
+        self, cluster: Cluster, scope: Scope, tell: Callable[[Answered | Sockets | Connections], None], rhythm: Rhythm
     ) -> None:
         self._cluster = cluster
         self._scope = scope
         self._tell = tell
         self._rhythm = rhythm
-        self._jobs: queue.SimpleQueue[Question | Pod | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Question | Pod | Attempt | None] = queue.SimpleQueue()
         self._due: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._running: set[str] = set()
         self._blocked: set[str] = set()
         self._looked: dict[tuple[str, str], float] = {}  # Pods that were looked into, and when
         self._looking: set[tuple[str, str]] = set()
+        self._connects_at: float | None = 0.0 if scope.client else None  # None while it does, and where nobody is named
         self.wants: frozenset[Want] = frozenset()  # what has to be read before anybody can be asked
         self._threads = 0
 
     def ask_now(self, namespaces: Collection[str] | None) -> None:
+        if self._connects_at is not None:
+            self._connects_at = 0.0
         for namespace in self._due:
             if namespaces is None or namespace in namespaces or "/" in namespace:
                 self._due[namespace] = 0.0
@@ -98,6 +112,7 @@ class Schedule:
         waiting = self._due.keys() - self._running - self._blocked
         ends = [self._due[namespace] for namespace in waiting]
         ends += [at + self._turn for place, at in self._looked.items() if place not in self._looking]
+        ends += [self._connects_at] if self._connects_at and not self.wants else []
         return max(0.0, min(ends, default=now + 3600.0) - now)
 
     @property
@@ -148,6 +163,29 @@ class Schedule:
         for namespace in due - self._running:
             del self._due[namespace]  # no Services there any more
 
+    def connect_if_due(self, world: World, now: float) -> None:
+        """Have the client that a person chose connect to every Service in scope, once their endpoints are known."""
+        if self._connects_at is None or self._connects_at > now or self.wants:
+            return
+        services = services_in_scope(world, self._scope)
+        kinds = ("services", "endpointslices", "pods")
+        if not services or not all(world.is_answered(kind, self._scope.namespace) for kind in kinds):
+            return
+        client = self._client(world)
+        try:
+            targets = targets_in(world, services)
+        except NotRead as missing:
+            self.wants |= set(missing.wants)
+            return
+        self._connects_at = None
+        if isinstance(client, Pod):
+            self._start(Attempt(client, targets))
+        elif client and self._scope.client:
+            self._tell(Connections(*self._scope.client, unavailable=client.unavailable, detail=client.detail))
+
+    def connected(self) -> None:
+        self._connects_at = time.monotonic() + self._rhythm.lookups
+
     def _missing(self, world: World) -> frozenset[Want]:
         """What has to be read before anybody can be asked."""
         needs = [Want(kind, "kube-system") for kind in ("services", "pods", "configmaps")]
@@ -182,9 +220,10 @@ class Schedule:
             return
         self._start(question)
 
-    def _start(self, job: Question | Pod) -> None:
+    def _start(self, job: Question | Pod | Attempt) -> None:
         self._jobs.put(job)
-        if self._threads < min(LOOKUPS_AT_ONCE, len(self._running) + len(self._looking)):
+        connecting = self._scope.client is not None and self._connects_at is None
+        if self._threads < min(LOOKUPS_AT_ONCE, len(self._running) + len(self._looking) + connecting):
             self._threads += 1
             threading.Thread(target=self._work, name=f"lookups {self._threads}", daemon=True).start()
 
@@ -192,6 +231,9 @@ class Schedule:
         while job := self._jobs.get():
             if isinstance(job, Pod):
                 self._tell(look_at_sockets(self._cluster, job, timeout=SOCKET_SECONDS))
+                continue
+            if isinstance(job, Attempt):
+                self._tell(connect(self._cluster, job.pod, job.targets))
                 continue
             started = time.monotonic()
             try:

@@ -79,7 +79,7 @@ class Choosing(Feeding):
             if pod is not None:
                 self.open(self.request._replace(client=pod))
 
-        self.push_screen(Picker("look names up from", choices, typed=True, note="POD or NAMESPACE/POD"), chosen)
+        self.push_screen(Picker("look up and connect from", choices, typed=True, note="POD or NAMESPACE/POD"), chosen)
 
     def action_theme(self) -> None:
         names = sorted(self.available_themes, key=lambda name: (not name.startswith("svcdoctor"), name))

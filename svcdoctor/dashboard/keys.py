@@ -18,7 +18,7 @@ KEYS: list[BindingType] = [
     bound("n", "namespace", "Namespace", "app.namespace", "Chooses or types a namespace"),
     bound("0", "all_namespaces", "All namespaces", "app.all-namespaces", "Looks at every namespace"),
     bound("c", "context", "Context", "app.context", "Chooses another cluster of the kubeconfig"),
-    bound("C", "client", "Judge from another Pod", "app.client", "Chooses the Pod from which to look names up"),
+    bound("C", "client", "Judge from another Pod", "app.client", "Chooses the Pod that looks names up and connects"),
     bound("y", "copy", "Copy", "app.copy", "Copies a name, a command, a finding, Markdown or an explanation"),
     bound("x", "explain", "Explain this code", "app.explain", "Opens the page of the finding's code"),
     bound("r", "run_again", "Run again", "app.run-again", "Diagnoses the selected Service again, lookups too"),
