@@ -189,6 +189,9 @@ THIRD_PARTY = {
     "click": {"cli", "commands"},
     "yaml": {"difference", "kubeconfig", "files", "rbac", "report", "session"},
     "msgspec": {
+        "collect",
+        "connectlook",
+        "tryservices",
         *PURE.split(),
         *QUESTIONS.split(),
         "world",
