@@ -4,6 +4,11 @@
 #              every right taken from a user of a cluster
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
+# make coverage  every test, and how much of svcdoctor/ they run; fails below 95 % of its lines, or 85 % of a file's
+# make shuffle   every test in another order than that of the files
+# make audit     ask whether a known vulnerability is in what svcdoctor needs; needs the network
+# make licenses  write docs/licenses.md, under which terms svcdoctor's dependencies come
+# make lock      write uv.lock and requirements/ anew from pyproject.toml; needs uv
 # make bench   how fast the one-shot diagnosis is, beside downloading the same objects; some minutes, and more of them
 #              at 20,000 Services. The other measurements of bench/ are run by hand: CONTRIBUTING.md
 # make record-demo   record svcdoctor/demo.jsonl.xz from the current kind cluster; needs kubectl
@@ -12,16 +17,18 @@
 # make krew URL=...  make dist/service-doctor.yaml and its archives, of the zipapps in dist/
 # make clean   remove .venv and the caches
 #
-# Each works alone on a machine with only make and Python 3.11 or newer.
+# Each works alone on a machine with only make and Python 3.11 or newer (lock: and uv). What is installed is what
+# requirements/ names, by version and hash.
 # PYTHON=/path/to/python chooses the interpreter.
 
 PYTHON =
 VENV = .venv
 BIN = $(VENV)/bin
-PROJECT = pyproject.toml svcdoctor/__init__.py
+PROJECT = pyproject.toml svcdoctor/__init__.py requirements/*.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
+EXPORT = uv export --quiet --frozen --no-emit-project --no-annotate --no-header
 
-.PHONY: demo test soak lint format bench record-demo screenshot zipapp krew clean
+.PHONY: demo test soak lint format coverage shuffle audit licenses lock bench record-demo screenshot zipapp krew clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo --fail-on never
@@ -40,6 +47,29 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff format .
 	$(BIN)/python -m ruff check --fix .
+
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest --ignore tests/kind
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python contrib/coverage_limits.py
+
+shuffle: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED))
+
+audit: $(VENV)/.installed
+	$(PIP) --require-hashes --requirement requirements/audit.txt
+	$(BIN)/python contrib/audit.py
+
+licenses: $(VENV)/.installed
+	$(BIN)/python contrib/licenses.py
+
+lock:
+	uv lock
+	$(EXPORT) --no-default-groups --output-file requirements/runtime.txt
+	$(EXPORT) --only-group build --output-file requirements/build.txt
+	$(EXPORT) --no-default-groups --extra dev --group build --output-file requirements/dev.txt
+	$(EXPORT) --only-group audit --output-file requirements/audit.txt
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/run.py
@@ -61,11 +91,13 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.installed: $(VENV)/.python $(PROJECT)
-	$(PIP) --editable .
+	$(PIP) --require-hashes --requirement requirements/runtime.txt --requirement requirements/build.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.python $(PROJECT)
-	$(PIP) --editable '.[dev]'
+	$(PIP) --require-hashes --requirement requirements/dev.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.installed
 
 # The first interpreter that runs, is new enough and can make a virtual environment. Each is run, not only

@@ -1,8 +1,8 @@
 """Build dist/svcdoctor-VERSION-PYTHON-PLATFORM.pyz: svcdoctor and all it needs in one file.
 
 Usage: python contrib/build_zipapp.py (make zipapp). Some dependencies hold compiled code, so a file is for the Python
-version and the platform that it was built with; its first run unpacks it to ~/.cache/svcdoctor. The file is run once
-before its name is printed.
+version and the platform that it was built with; its first run unpacks it to ~/.cache/svcdoctor. The dependencies are
+those of requirements/runtime.txt, by hash. The file is run once before its name is printed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 DIST = ROOT / "dist"
+LOCKED = ROOT / "requirements" / "runtime.txt"
 
 sys.path.insert(0, str(ROOT))
 from svcdoctor import __version__  # noqa: E402
@@ -32,7 +33,11 @@ def build() -> Path:
     file = DIST / name()
     shiv = [sys.executable, "-m", "shiv", "--entry-point", "svcdoctor.__main__:main", "--output-file", str(file)]
     options = ["--python", f"/usr/bin/env python{PYTHON}", "--root", "~/.cache/svcdoctor", "--reproducible"]
-    subprocess.run([*shiv, *options, "--compressed", "--quiet", "--no-compile", str(ROOT)], check=True)
+    with tempfile.TemporaryDirectory() as packages:
+        pip = [sys.executable, "-m", "pip", "--quiet", "install", "--no-compile", "--target", packages]
+        subprocess.run([*pip, "--require-hashes", "--requirement", str(LOCKED)], check=True)
+        subprocess.run([*pip, "--no-deps", "--no-build-isolation", str(ROOT)], check=True)
+        subprocess.run([*shiv, *options, "--compressed", "--no-compile", "--site-packages", packages], check=True)
     return file
 
 
