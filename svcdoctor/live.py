@@ -209,7 +209,7 @@ class Live:
         if self._news:
             waits.append(self._posted + self._timing.update - now)
         if deadline := self._world.next_deadline():
-            waits.append((deadline - datetime.now(UTC)).total_seconds() + 0.05)
+            waits.append((deadline - self._cluster.now()).total_seconds() + 0.05)
         if any(stream.state.state == BROKEN for stream in self._streams.values()):
             waits.append(min(1.0, self._timing.lost / 4))
         if self._schedule:
@@ -388,11 +388,11 @@ class Live:
     def _let_time_pass(self) -> None:
         now = time.monotonic()
         if now - self._judged >= self._timing.judge:
-            self._world.now = datetime.now(UTC)
+            self._world.now = self._cluster.now()
             self._judged = now
             self._news = True
         else:
-            self._world.wait_until(datetime.now(UTC))
+            self._world.wait_until(self._cluster.now())
         for key, stream in self._streams.items():
             state = stream.state
             broken = (datetime.now(UTC) - state.since).total_seconds() if state.state == BROKEN else 0.0

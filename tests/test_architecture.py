@@ -134,7 +134,8 @@ MAY_IMPORT = {
     "report": "__init__ finding text report catalogue",
     "kubeconfig": "text",
     "podsocket": "text",
-    "kube": "__init__ kubeconfig objects podsocket sharing text",
+    "answerhead": "",
+    "kube": "__init__ answerhead kubeconfig objects podsocket sharing text",
     "shell": "",
     "probe": "kube lookup objects shell text",
     "socketlook": "kube objects probe sockets",
@@ -177,7 +178,7 @@ MAY_IMPORT = {
 # What comes from elsewhere, and who alone may ask for it.
 THIRD_PARTY = {
     "kubernetes": {"kube"},
-    "urllib3": {"kube"},
+    "urllib3": {"answerhead", "kube"},
     "websocket": {"kube", "podsocket"},
     "dns": {"probe"},
     "httpx": {"forwardlook"},

@@ -133,6 +133,7 @@ def collect(
     reader = _Reader(cluster, scope, options, progress)
     client = reader.client() if options.probe else None
     reader.read_scope()
+    reader.world.now = cluster.now()
     if options.probe:
         progress.doing("looking names up inside Pods" + (", and connecting" if client else ""))
         reader.ask_pods(client, second_look)

@@ -22,6 +22,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -48,6 +50,7 @@ from urllib3.exceptions import (
 )
 
 from svcdoctor import __version__
+from svcdoctor.cluster.answerhead import POOLS
 from svcdoctor.cluster.kubeconfig import (
     Access,
     ConfigError,
@@ -92,6 +95,8 @@ _REQUEST_TIMEOUT = 60.0
 _LONGEST_PAUSE = 10.0
 """Seconds of Retry-After that are waited for; when the server asks for more, the caller hears of it."""
 _REVIEW_LIFETIME = 300.0
+_CLOCK_ERROR, _CLOCK_NONSENSE = timedelta(seconds=5), timedelta(days=1)
+"""What a Date may be off for being slow, and what no server's clock is off that speaks TLS."""
 _DISCOVERY_LIFETIME = 60.0
 _JSON = "application/json"
 _PATCHES = {
@@ -265,6 +270,7 @@ class Cluster:
         self._timeout = _REQUEST_TIMEOUT if request_timeout is None else request_timeout or None
         self._lock = threading.Lock()
         self._certificate = ""
+        self._clock = timedelta()  # how far the server's is ahead of ours
         self._reviews: dict[tuple[str, ...], tuple[float, bool]] = {}
         self._discovering = threading.Lock()
         self._discovered: tuple[float, dict[tuple[str, str], tuple[str, ...]] | None] = (float("-inf"), None)
@@ -598,6 +604,21 @@ class Cluster:
         if rest:
             yield rest.decode("utf-8", "replace")
 
+    # --- the time ---------------------------------------------------------------------------------------------
+
+    def now(self) -> datetime:
+        """The server's time, by which the times in its objects were written: this machine's may be hours off."""
+        return datetime.now(UTC) + self._clock
+
+    def _set_clock(self, said: str | None) -> None:
+        """From the Date of an answer. It is in whole seconds, and was a while under way: a few seconds are nothing."""
+        try:
+            moment = parsedate_to_datetime(said or "")
+        except (TypeError, ValueError):
+            return
+        off = moment.replace(tzinfo=UTC) - datetime.now(UTC)
+        self._clock = off if _CLOCK_ERROR < abs(off) < _CLOCK_NONSENSE else timedelta()
+
     # --- credentials ------------------------------------------------------------------------------------------
 
     def _new_client(self) -> ApiClient:
@@ -609,6 +630,9 @@ class Cluster:
             shown = printable(without_password(self._configuration.proxy or ""))
             raise ConfigError(f"the proxy {shown} of context {self.context} cannot be used: {why}") from None
         api.user_agent = f"svcdoctor/{__version__}"
+        manager = api.rest_client.pool_manager
+        if manager.pool_classes_by_scheme is urllib3.poolmanager.pool_classes_by_scheme:  # SOCKS has pools of its own
+            manager.pool_classes_by_scheme = POOLS
         return api
 
     def _client(self) -> tuple[ApiClient, Credential | None]:
@@ -622,8 +646,10 @@ class Cluster:
             if credential.certificate and credential.certificate != self._certificate:
                 # Connections of the pool keep the certificate they were made with, so that a new one needs a new pool.
                 self._certificate = credential.certificate
-                self._configuration.cert_file = _private_file(credential.certificate)
-                self._configuration.key_file = _private_file(credential.key)
+                self._configuration.cert_file, self._configuration.key_file = credential.files or (
+                    _private_file(credential.certificate),
+                    _private_file(credential.key),
+                )
                 self._api = self._new_client()
             return self._api, credential
 
@@ -693,6 +719,7 @@ class Cluster:
                     sent[0], sent[1], self._headers(sent[2]), sent[3], _request_timeout=timeouts
                 ).response
                 status = response.status
+                self._set_clock(response.headers.get("date"))
                 content = _read_body(response, ends)
                 size, unpacked = response.tell(), len(content)
                 return _Answer(status, response.headers, content, credential)

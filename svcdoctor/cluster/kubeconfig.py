@@ -86,11 +86,15 @@ class ConnectOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """What proves who we are: a bearer token, a client certificate (PEM), or both. `expires` in seconds since 1970."""
+    """What proves who we are: a bearer token, a client certificate (PEM), or both. `expires` in seconds since 1970.
+
+    `files` are certificate and key where they stand on disk anyway.
+    """
 
     token: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)
     key: str = field(default="", repr=False)
+    files: tuple[str, str] | None = None
     expires: float | None = None
 
 
@@ -221,6 +225,25 @@ def token_file(path: str) -> CredentialSource:
         if not token or not _fits_header(token):
             raise Unauthenticated(f"the token file {printable(path)} {'holds something else' if token else 'is empty'}")
         return Credential(token=token, expires=time.time() + 60 + _EXPIRY_MARGIN)
+
+    return CredentialSource(fetch)
+
+
+def certificate_files(certificate: str, key: str) -> CredentialSource:
+    """A client certificate that something else renews on disk: looked at again each minute, and when it is refused.
+
+    A connection keeps the certificate that it was made with, so that whoever holds connections has to be told.
+    """
+
+    def fetch() -> Credential:
+        try:
+            with open(certificate, encoding="utf-8") as file:
+                content = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            why = f"the client-certificate {printable(certificate)} cannot be read: {_os_text(error)}"
+            raise Unauthenticated(why) from None
+        expires = time.time() + 60 + _EXPIRY_MARGIN
+        return Credential(certificate=content, files=(certificate, key), expires=expires)
 
     return CredentialSource(fetch)
 
@@ -509,6 +532,8 @@ def _user(user: _Entry, cluster: _Entry, server: str) -> tuple[dict[str, Any], C
     if user.body.get("exec") is not None:
         plugin = _ExecPlugin(user, cluster, server)
         return plain, CredentialSource(plugin, may_ask=plugin.may_ask, ask=plugin.ask if plugin.may_ask else None)
+    if "client-certificate" in plain and "client-key" in plain:  # both are files, neither is in the kubeconfig itself
+        return plain, certificate_files(plain["client-certificate"], plain["client-key"])
     return plain, None
 
 

@@ -12,9 +12,12 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import re
 import socket
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from fake_apiserver import Exchange, failure, reply
@@ -138,6 +141,14 @@ def drip(exchange: Exchange, honest: bytes) -> None:
             raise ConnectionAbortedError
 
 
+def drip_in_the_head(exchange: Exchange, _: bytes) -> None:
+    """A header that never ends, so that the answer never begins."""
+    exchange.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Slow: ")
+    while not exchange.server.over.wait(0.05):
+        exchange.send(b".")
+    raise ConnectionAbortedError
+
+
 def half_packed(exchange: Exchange, honest: bytes) -> None:
     body = gzip.compress(honest.partition(b"\r\n\r\n")[2])
     exchange.send(reply(body[: len(body) // 2], content_encoding="gzip"))
@@ -190,6 +201,7 @@ BLIND: dict[str, tuple[Fault, str]] = {
     "damaged gzip": (badly_packed, "malformed"),
     "gzip that is none": (not_packed, "malformed"),
     "a slow drip": (drip, "timeout"),
+    "a slow drip in the head": (drip_in_the_head, "timeout"),
     "no answer": (hang, "timeout"),
     "403": (says(failure(403, REFUSED, "Forbidden")), "forbidden"),
     "409": (says(failure(409, "the object has been modified", "Conflict")), "server-error"),
@@ -216,6 +228,21 @@ BLIND: dict[str, tuple[Fault, str]] = {
     "two documents": (makes(lambda it: json.dumps(it).encode() * 2), "malformed"),
     "NUL bytes": (says(reply(bytes(100))), "malformed"),
 }
+
+
+def clock(hours: int, age: int, change: Callable[[Any], Any] = lambda document: document) -> Fault:
+    """A server some hours ahead, for whom everything that has a time is `age` seconds old."""
+
+    def answer(exchange: Exchange, honest: bytes) -> None:
+        if "watch" in exchange.request.query:
+            exchange.send(honest)
+            exchange.hang()
+        now = datetime.now(UTC) + timedelta(hours=hours)
+        written = (now - timedelta(seconds=age)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", written, honest.partition(b"\r\n\r\n")[2].decode())
+        exchange.send(reply(change(json.loads(body)), int(honest.split()[1]), date=format_datetime(now)))
+
+    return answer
 
 
 def _throttled_at_first() -> Fault:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fake_apiserver import Exchange
-from faulty_apiserver import BLIND, FaultyApiServer
+from faulty_apiserver import BLIND, FaultyApiServer, clock
 from honest import NOTHING_LACKS, lies
 from svcdoctor.cluster import kube
 from svcdoctor.cluster.kube import Cluster, ConnectOptions
@@ -136,6 +136,28 @@ def test_nobody_there_and_back_again_with_another_cluster(
         server.come_back()
         screen.until(lambda: is_well(screen))
     assert engine_threads() <= threads
+
+
+@pytest.mark.parametrize(("hours", "age", "status"), [(1, 900, "fail"), (-1, -600, "unknown")])
+def test_what_is_new_is_told_by_the_clock_of_the_server(
+    server: FaultyApiServer, screen: Screen, start: Callable[[], Live], hours: int, age: int, status: str
+) -> None:
+    """A Service without Pods: broken, or still too young to be called so. By our own clock it is the other way."""
+
+    def without_pods(document: Any) -> Any:
+        gone = [] if document.get("kind") == "PodList" else document.get("items")
+        emptied = [{**item, "endpoints": []} if "endpoints" in item else item for item in gone or ()]
+        return {**document, "items": emptied} if "items" in document else document
+
+    server.ail(clock(hours, age, without_pods))
+    start()
+    screen.until(lambda: screen.status("cart") == status)
+    assert not any(
+        entry.name == "cart" and entry.status.value in {"fail", "unknown", "pass"} - {status}
+        for update in screen.updates
+        for entry in update.diagnosis.services
+        if ("shop", entry.name) not in update.checking
+    )
 
 
 # --- what a watch may say ----------------------------------------------------------------------------------------
