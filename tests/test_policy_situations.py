@@ -117,6 +117,13 @@ LABELS = {"app": "cart", "projectcalico.org/namespace": "shop", "zone": "east-1"
         ("app == cart", False),
         ("(app == 'cart'", False),
         ("app == 'cart' zone", False),
+        ("(app == 'basket' || zone == 'east-1') && has(app)", True),
+        ("exists(app)", False),
+        ("zone starts with 'west'", False),
+        ("zone ends with '2'", False),
+        ("tier ends with ''", False),
+        ("tier contains ''", True),
+        ("tier contains 'e'", False),
     ],
 )
 def test_calico_selectors(selector: str, answer: bool) -> None:
@@ -162,3 +169,111 @@ def test_whom_policies_of_plugins_select(kind: str, spec: str, directions: str) 
     own = party(Situation("", {}, ()), "x/a")
     found = [item for item in Direction if selects_for(item, *_custom(kind, spec), own)]
     assert " ".join(found) == directions
+
+
+# --- what somebody wrote who did not read the documentation ---------------------------------------------------------
+
+
+def deny(**rule: object) -> dict[str, object]:
+    return {"subject": EVERYBODY, "ingress": [{"action": "Deny", "from": [EVERYBODY], **rule}]}
+
+
+def pods(name: object) -> dict[str, object]:
+    return {"pods": {"namespaceSelector": {}, "podSelector": {"matchLabels": {"pod": name}}}}
+
+
+def denies(spec: object, number: int = 80, protocol: str = "TCP", source: str = "y/a", **own: object) -> bool:
+    situation = Situation("", {}, ())
+    above = in_order([("AdminNetworkPolicy", CustomObject(Metadata(name="one"), spec))])  # type: ignore[arg-type]
+    ends = party(situation, "x/a")._replace(**own), party(situation, source)  # type: ignore[arg-type]
+    rule = deciding(above, Direction.INGRESS, *ends, number, protocol, isolated=False)
+    return rule is not None and rule.denies
+
+
+@pytest.mark.parametrize(
+    ("spec", "answer"),
+    [
+        (deny(), True),
+        (None, False),
+        ({}, False),
+        ({"subject": None, "ingress": None}, False),
+        ({"subject": EVERYBODY, "ingress": "all"}, False),
+        ({"subject": EVERYBODY, "ingress": [None, "all", *deny()["ingress"]]}, True),  # type: ignore[misc]
+        ({**deny(), "subject": {"namespaces": {"matchLabels": 7}}}, False),
+        ({**deny(), "subject": pods(7)}, False),
+        ({**deny(), "subject": pods("a")}, True),
+        ({**deny(), "subject": pods("b")}, False),
+        (deny(**{"from": None}), False),
+        (deny(**{"from": [{"networks": "10.0.0.0/8"}]}), False),
+        (deny(**{"from": [{}]}), False),
+    ],
+    ids=str,
+)
+def test_an_admin_policy_that_is_written_oddly_denies_only_what_it_says(spec: object, answer: bool) -> None:
+    assert denies(spec) is answer
+
+
+def test_no_admin_policy_is_about_pods_of_the_host_network_or_addresses() -> None:
+    assert not denies(deny(), host_network=True)
+    assert not denies(deny(), labels=None)
+
+
+@pytest.mark.parametrize(
+    ("port", "held"),
+    [
+        ({"portNumber": {"port": 80}}, "80/TCP"),
+        ({"portNumber": {"port": 80, "protocol": "UDP"}}, "80/UDP"),
+        ({"portNumber": None}, ""),
+        ({"portRange": {"start": 80, "end": 81}}, "80/TCP 81/TCP"),
+        ({"portRange": {"start": 79, "end": 80}}, "80/TCP"),
+        ({"portRange": {"start": 81, "end": 90, "protocol": "UDP"}}, "81/UDP"),
+        ({"portRange": {"end": 80}}, "80/TCP"),
+        ({"portRange": {"start": 80}}, ""),
+        ({"namedPort": "serve-81-udp"}, "81/UDP"),
+        ({"namedPort": "serve-80-tcp"}, "80/TCP"),
+        ({"destinationNamedPort": "serve-81-tcp"}, "81/TCP"),
+        ({"tcp": {"destinationPort": {"number": 81}}}, "81/TCP"),
+        ({"udp": {"destinationPort": {"range": {"start": 80, "end": 81}}}}, "80/UDP 81/UDP"),
+        ({"tcp": {"destinationPort": {"range": {"start": 81, "end": 81}}}}, "81/TCP"),
+        ({"udp": {}}, "80/UDP 81/UDP"),
+        ({"tcp": None}, "80/TCP 81/TCP"),
+        ({}, ""),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("word", ["ports", "protocols"])
+def test_the_ports_of_an_admin_rule(word: str, port: dict[str, object], held: str) -> None:
+    pairs_held = [
+        f"{number}/{protocol}"
+        for protocol in ("TCP", "UDP")
+        for number in (80, 81)
+        if denies(deny(**{word: [port]}), number, protocol)
+    ]
+    assert " ".join(pairs_held) == held
+
+
+@pytest.mark.parametrize(
+    ("above", "first"),
+    [
+        ([("AdminNetworkPolicy", {"priority": 7}), ("AdminNetworkPolicy", {"priority": 3})], 1),
+        ([("BaselineAdminNetworkPolicy", {}), ("AdminNetworkPolicy", {"priority": 1000})], 1),
+        ([("ClusterNetworkPolicy", {"tier": "Baseline", "priority": 1}), ("ClusterNetworkPolicy", {"priority": 9})], 1),
+        ([("AdminNetworkPolicy", {"priority": 3}), ("AdminNetworkPolicy", {"priority": "1"})], 1),
+        ([("AdminNetworkPolicy", {"priority": 1}), ("AdminNetworkPolicy", None)], 1),
+    ],
+)
+def test_the_order_in_which_admin_policies_are_asked(above: list[tuple[str, object]], first: int) -> None:
+    known = [(kind, CustomObject(Metadata(name=str(place)), spec)) for place, (kind, spec) in enumerate(above)]  # type: ignore[arg-type]
+    assert in_order(known)[0][1].metadata.name == str(first)
+
+
+def test_a_policy_of_a_plugin_selects_no_pod_of_the_host_network_and_none_of_another_namespace() -> None:
+    kind, policy = _custom("CiliumNetworkPolicy", "{endpointSelector: {}, ingress: []}")
+    own = party(Situation("", {}, ()), "x/a")
+    assert selects_for(Direction.INGRESS, kind, policy, own)
+    assert not selects_for(Direction.INGRESS, kind, policy, own._replace(host_network=True))
+    assert not selects_for(Direction.INGRESS, kind, policy, own._replace(labels=None))
+    assert not selects_for(Direction.INGRESS, kind, CustomObject(Metadata(name="one")), own)
+    for namespace, answer in (("x", True), ("y", False)):
+        there = CustomObject(Metadata(name="one", namespace=namespace), policy.spec)
+        assert selects_for(Direction.INGRESS, kind, there, own) is answer
