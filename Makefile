@@ -5,6 +5,7 @@
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
 # make coverage  every test, and how much of svcdoctor/ they run; fails below 95 % of its lines, or 85 % of a file's
+# make mutants   change checks and the evaluators of policies, and list in tests/mutants.md what no test notices; an hour
 # make shuffle   every test in another order than that of the files
 # make audit     ask whether a known vulnerability is in what svcdoctor needs; needs the network
 # make licenses  write docs/licenses.md, under which terms svcdoctor's dependencies come
@@ -28,7 +29,7 @@ PROJECT = pyproject.toml svcdoctor/__init__.py requirements/*.txt
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet install
 EXPORT = uv export --quiet --frozen --no-emit-project --no-annotate --no-header
 
-.PHONY: demo test soak lint format coverage shuffle audit licenses lock bench record-demo screenshot zipapp krew clean
+.PHONY: demo test soak lint format coverage mutants shuffle audit licenses lock bench record-demo screenshot zipapp krew clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m svcdoctor demo --fail-on never
@@ -53,6 +54,9 @@ coverage: $(VENV)/.installed-dev
 	$(BIN)/python -m coverage run -m pytest --ignore tests/kind
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python contrib/coverage_limits.py
+
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python contrib/mutate.py $(FILES)
 
 shuffle: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED))

@@ -201,6 +201,7 @@ def denies(spec: object, number: int = 80, protocol: str = "TCP", source: str = 
         ({"subject": EVERYBODY, "ingress": [None, "all", *deny()["ingress"]]}, True),  # type: ignore[misc]
         ({**deny(), "subject": {"namespaces": {"matchLabels": 7}}}, False),
         ({**deny(), "subject": pods(7)}, False),
+        ({**deny(), "subject": {"pods": {"namespaceSelector": {"matchLabels": 7}, "podSelector": {}}}}, False),
         ({**deny(), "subject": pods("a")}, True),
         ({**deny(), "subject": pods("b")}, False),
         (deny(**{"from": None}), False),
@@ -211,6 +212,19 @@ def denies(spec: object, number: int = 80, protocol: str = "TCP", source: str = 
 )
 def test_an_admin_policy_that_is_written_oddly_denies_only_what_it_says(spec: object, answer: bool) -> None:
     assert denies(spec) is answer
+
+
+def test_the_rule_of_an_admin_policy_that_decides_is_named() -> None:
+    situation = Situation("", {}, ())
+    denying = {"action": "Deny", "name": "shut", "from": [EVERYBODY]}
+    spec = {"subject": EVERYBODY, "ingress": [{"action": "Allow"}, denying]}
+    above = [("AdminNetworkPolicy", CustomObject(Metadata(name="one"), spec))]
+    ends = party(situation, "x/a"), party(situation, "y/a")
+    rule = deciding(above, Direction.INGRESS, *ends, 80, "TCP", isolated=False)
+    assert rule and (rule.source, rule.name) == ("adminnetworkpolicy/one .spec.ingress[1]", "shut")
+    del denying["name"]
+    nameless = deciding(above, Direction.INGRESS, *ends, 80, "TCP", isolated=False)
+    assert nameless and nameless.name == ""
 
 
 def test_no_admin_policy_is_about_pods_of_the_host_network_or_addresses() -> None:
