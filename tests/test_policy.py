@@ -55,6 +55,7 @@ EXTRA: dict[str, Party] = {
         pod="host",
         spec=SPEC,
     ),
+    "x/any": Party("x/any", "x", {"pod": "any"}, NAMESPACES["x"], spec=SPEC),
     "x/nowhere": Party("x/nowhere", "x", {"pod": "nowhere"}, NAMESPACES["x"], spec=SPEC),
 }
 
@@ -103,6 +104,9 @@ POLICIES = {
         ),
         "from-y-or-b": (
             "{ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}}, {podSelector: {matchLabels: {pod: b}}}]}]}"
+        ),
+        "from-block-or-b": (
+            "{ingress: [{from: [{ipBlock: {cidr: 192.0.2.0/24}}, {podSelector: {matchLabels: {pod: b}}}]}]}"
         ),
         "from-b-or-c-by-expression": (
             "{ingress: [{from: [{podSelector: {matchExpressions: [{key: pod, operator: In, values: [b, c]}]}}]}]}"
@@ -187,6 +191,7 @@ TABLE = [
     Row("from-y-and-b", "y/c", "x/a", "ingress: Pod labels"),
     Row("from-y-and-b", "x/b", "x/a", "ingress: namespace labels"),
     Row("from-y-or-b", "z/b", "x/a", "ingress: namespace labels"),
+    Row("from-block-or-b", "x/c", "x/a", "ingress: Pod labels"),
     Row("from-b-or-c-by-expression", "x/a", "x/b", "ingress: Pod labels"),
     Row("from-pod-b from-namespace-y", "z/a", "x/a", "ingress: namespace labels"),
     # ports, which are those of the Pod
@@ -228,6 +233,8 @@ TABLE = [
     # the host network
     Row("deny-all", "x/b", "host", NO_RULE_OUT),
     Row("from-own-namespace", "host", "x/b", "ingress: host network"),
+    Row("deny-ingress", "host", "x/nowhere", NO_RULE_IN),  # of a Pod that runs nowhere, no node is the node
+    Row("deny-ingress", "x/any", "x/nowhere", NO_RULE_IN),  # any Pods of two workloads are not the same Pod
 ]
 
 
@@ -260,6 +267,7 @@ def test_the_rule_that_lacks_least_comes_first() -> None:
         ("port-81-from-y", {Lack.NAMESPACE_LABELS, Lack.PORT}),
     ]
     assert side.depends_on_namespaces
+    assert not judge(party("x/c"), party("x/a"), 80, "TCP", [policy("from-pod-b")]).ingress.depends_on_namespaces
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ FRONT = {"namespaces": {"matchLabels": {"ns": "y"}}}
         ([("Deny", EVERYBODY)], "Deny"),
         ([("Allow", EVERYBODY), ("Deny", EVERYBODY)], "Allow"),
         ([("Deny", FRONT)], None),
+        ([("Deny", {"pods": {"namespaceSelector": {}, "podSelector": {}}})], None),
         ([("Deny", FRONT), ("Deny", EVERYBODY)], "Deny"),
         ([("Allow", FRONT), ("Deny", EVERYBODY)], None),  # some come in before all are kept out
         ([("Pass", FRONT), ("Deny", EVERYBODY)], None),
