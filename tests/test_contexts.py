@@ -180,7 +180,10 @@ def test_a_login_that_may_ask_a_person_is_never_beside_another(fleet: Fleet, tmp
     [
         (["--all-contexts", "--context", "prod"], "--context and --all-contexts exclude each other"),
         (["--all-contexts", "--cluster", "prod"], "--cluster names one cluster, which several contexts cannot share"),
-        (["--all-contexts", "-o", "json", "-o", "junit=/tmp/svcdoctor-is-not-to-write-this"], "-o junit holds one context; several fit in -o text"),
+        (
+            ["--all-contexts", "-o", "json", "-o", "junit=/tmp/not-written"],
+            "-o junit holds one context; several fit in -o text",
+        ),
         (["--all-contexts", "-f", "cart.yaml"], "-f FILE is judged for one cluster; name one --context"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
