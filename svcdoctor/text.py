@@ -115,6 +115,11 @@ def typable(command: str, odd: Collection[str]) -> str:
     return "" if any(name in command for name in odd) else command
 
 
+def whole_number(text: str) -> int | None:
+    """What digits say; None for anything else, and for more of them than any count or port has."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def words(text: str) -> frozenset[str]:
     """A set of words as one writes it down."""
     return frozenset(text.split())

@@ -82,6 +82,12 @@ def run(case: ClusterCase) -> Iterator[Finding]:
 # --- addresses ---------------------------------------------------------------------------------------------------
 
 
+def _networks(item: ServiceCIDR) -> Iterator[Network]:
+    for text in item.spec.cidrs or ():
+        with suppress(ValueError):  # as above
+            yield ipaddress.ip_network(text)
+
+
 def _fills_its_block(taken: set[int]) -> bool:
     """Whether they take half or more of the smallest network around them: else no range can be full of them."""
     return bool(taken) and len(taken) >= 1 << max((min(taken) ^ max(taken)).bit_length() - 1, 0) and len(taken) > 2
@@ -90,10 +96,7 @@ def _fills_its_block(taken: set[int]) -> bool:
 def _addresses(case: ClusterCase, version: int, taken: set[int]) -> Iterator[Finding]:
     ranges: list[ServiceCIDR] = [*case.or_without(lambda: case.listed("servicecidrs", EVERYWHERE), {}).values()]
     networks = {
-        network: item.metadata.name
-        for item in ranges
-        for network in map(ipaddress.ip_network, item.spec.cidrs or ())
-        if network.version == version
+        network: item.metadata.name for item in ranges for network in _networks(item) if network.version == version
     }
     room = sum(_room(network) for network in networks)
     used = sum(any(_holds(network, number) for network in networks) for number in taken)

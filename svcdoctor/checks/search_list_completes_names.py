@@ -47,7 +47,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import pod_path, strategic_patch
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
-from svcdoctor.text import listing, plural, words
+from svcdoctor.text import listing, plural, whole_number, words
 
 CHECK = Check(
     step=Step.DNS,
@@ -87,7 +87,7 @@ def _ndots(case: ClientCase) -> int | None:
     """What the workload sets itself."""
     config = case.template.spec.dns_config
     found = next((one.value for one in (config.options if config else None) or () if one.name == "ndots"), None)
-    return int(found) if found and found.isdigit() else None
+    return whole_number(found or "")
 
 
 # --- limits --------------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Container, Node, Workload
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.policy import selects
-from svcdoctor.text import listing, patch_command, plural
+from svcdoctor.text import listing, patch_command, plural, whole_number
 
 CHECK = Check(
     step=Step.LABELS,
@@ -177,7 +177,7 @@ def _sleeps(container: Container) -> int:
     if hook.sleep:
         return hook.sleep.seconds
     words = _SLEEP.search(" ".join((hook.exec and hook.exec.command) or []))
-    return int(words[1]) if words else 0
+    return (whole_number(words[1]) if words else None) or 0
 
 
 def _longer_grace(case: Case, backend: Backend, seconds: int) -> tuple[Remedy, ...]:
@@ -232,6 +232,6 @@ def _comes_first(workload: Workload) -> bool:
         return strategy is None or strategy.type == "RollingUpdate"
     allowed = strategy.rolling_update.max_unavailable
     if isinstance(allowed, str):
-        percent = allowed.removesuffix("%")
-        return percent.isdigit() and replicas * int(percent) < 100
+        percent = whole_number(allowed.removesuffix("%"))
+        return percent is not None and replicas * percent < 100
     return allowed == 0

@@ -30,7 +30,7 @@ from svcdoctor.case import SETTLING_SECONDS, ClientCase, EntryCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail
 from svcdoctor.objects import Namespace, ResourceQuota
-from svcdoctor.text import listing, patch_command, shorten
+from svcdoctor.text import listing, patch_command, shorten, whole_number
 from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
@@ -172,8 +172,9 @@ def _full_quota(case: ClientCase | EntryCase, namespace: str) -> tuple[ResourceQ
     for quota in case.or_without(lambda: case.listed("resourcequotas", namespace), {}).values():
         hard, used = quota.status.hard or quota.spec.hard or {}, quota.status.used or {}
         for counted in COUNTED:
-            if counted in hard and counted in used and int(used[counted]) >= int(hard[counted]):
-                return quota, counted, int(used[counted]), int(hard[counted])
+            taken, allowed = (whole_number(str(amounts.get(counted, ""))) for amounts in (used, hard))
+            if taken is not None and allowed is not None and taken >= allowed:
+                return quota, counted, taken, allowed
     return None
 
 

@@ -28,7 +28,7 @@ from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fail, warn
 from svcdoctor.objects import Pod, Workload
 from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, template_of
-from svcdoctor.text import plural, selector_text
+from svcdoctor.text import plural, selector_text, whole_number
 
 CHECK = Check(
     step=Step.LABELS,
@@ -100,8 +100,7 @@ def _blocked(case: Case, statefulset: Workload) -> Finding | None:
 
 
 def _ordinal(pod: Pod) -> int:
-    number = pod.metadata.name.rpartition("-")[2]
-    return int(number) if number.isdigit() else 0
+    return whole_number(pod.metadata.name.rpartition("-")[2]) or 0
 
 
 # --- a Pod by its number -------------------------------------------------------------------------------------------
@@ -123,7 +122,7 @@ def _beyond(case: Case) -> Finding | None:
 def _asked_for(template: Template, pins: dict[str, str]) -> int | None:
     name = pins.get(POD_NAME, f"{template.name}-{pins.get(POD_INDEX, '')}")
     number = name.removeprefix(f"{template.name}-")
-    return int(number) if number != name and number.isdigit() else None
+    return whole_number(number) if number != name else None
 
 
 def _no_such_number(case: Case, template: Template, pins: dict[str, str], ordinal: int) -> Finding:

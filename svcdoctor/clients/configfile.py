@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from svcdoctor.clients.commandline import settings_in_script
-from svcdoctor.text import words
+from svcdoctor.text import whole_number, words
 
 LONGEST_FILE = 65536
 _PROSE = (".md", ".txt", ".html", ".htm", ".css", ".svg", ".crt", ".pem", ".key", ".sql")
@@ -154,11 +154,11 @@ def _assignments(text: str) -> Iterator[Line]:
         if not key.value:
             continue
         covered.add(key.line)
-        beside = ports.get((key.path[:-1], _block(keys, at)), "")
+        beside = whole_number(ports.get((key.path[:-1], _block(keys, at)), ""))
         name = _variable(key.path)
         # A bare word may be anything: only a port beside it makes it a host, if not that of the program itself.
-        if ":" in key.value or ".svc" in key.value or "=" in key.value or (beside.isdigit() and name not in _OWN):
-            yield Line(key.line, name, key.value, int(beside) if beside.isdigit() else None)
+        if ":" in key.value or ".svc" in key.value or "=" in key.value or (beside is not None and name not in _OWN):
+            yield Line(key.line, name, key.value, beside)
     for number, line in enumerate(text.splitlines(), 1):
         if number not in covered and not _REMARK.match(line):
             yield from (Line(number, "", match.group()) for match in _URL_WITH_PORT.finditer(line))

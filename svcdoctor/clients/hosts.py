@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.text import words
+from svcdoctor.text import whole_number, words
 
 LONGEST_SETTING = 8192  # longer ones are documents, not settings
 
@@ -129,7 +129,8 @@ def _in_connection_string(text: str) -> Iterator[Host]:
 
 
 def port(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() and 0 < int(text) < 65536 else None
+    number = whole_number(text or "")
+    return number if number and number < 65536 else None
 
 
 def is_host(name: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from svcdoctor.finding import Evidence, Remedy
 from svcdoctor.objects import Container, ContainerStateTerminated, SecurityContext
 from svcdoctor.pods.podlook import Look, PodState
-from svcdoctor.text import listing, quoted_json, shorten
+from svcdoctor.text import listing, quoted_json, shorten, whole_number
 
 _TAKEN = re.compile(r"address (?:is )?(?:already )?in use|EADDRINUSE|errno 98", re.IGNORECASE)
 _FORBIDDEN = re.compile(r"(?:bind|listen|socket).{0,120}permission denied|EACCES.{0,80}:\d", re.IGNORECASE | re.DOTALL)
@@ -134,7 +134,7 @@ def _is_enforced(look: Look, port: int) -> bool:
     """Whether low ports are guarded on the Pod: by its own setting, else unless containerd 2 opens them to all."""
     context = look.pod.spec.security_context
     for item in (context.sysctls if context else None) or ():
-        if item.name == UNPRIVILEGED_START and item.value.isdigit():
-            return int(item.value) > port
+        if item.name == UNPRIVILEGED_START and (first := whole_number(item.value)) is not None:
+            return first > port
     info = look.node.status.node_info if look.node else None
     return not re.match(r"containerd://(?:[2-9]|\d\d)", info.container_runtime_version if info else "")

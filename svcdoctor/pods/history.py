@@ -8,7 +8,7 @@ from typing import NamedTuple
 from svcdoctor.finding import Evidence
 from svcdoctor.objects import Condition, Container, Pod, PodTemplateSpec, Probe, Workload
 from svcdoctor.pods.containerstate import probe_words
-from svcdoctor.text import duration, listing, parse_time, selector_text, utc_time
+from svcdoctor.text import duration, listing, parse_time, selector_text, utc_time, whole_number
 
 REVISION = "deployment.kubernetes.io/revision"
 # Revisions that the ReplicaSet had before, where the Deployment went back to it.
@@ -40,8 +40,7 @@ class Change(NamedTuple):
 
 
 def revision_of(item: Workload) -> int:
-    number = (item.metadata.annotations or {}).get(REVISION, "")
-    return int(number) if number.isdigit() else 0
+    return whole_number((item.metadata.annotations or {}).get(REVISION, "")) or 0
 
 
 def newest(replica_sets: Sequence[Workload]) -> Workload | None:

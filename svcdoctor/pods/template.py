@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from svcdoctor.finding import Subject
 from svcdoctor.objects import Pod, PodSpec
+from svcdoctor.text import whole_number
 
 WORKLOAD_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets", "jobs", "cronjobs")
 TEMPLATE_KINDS = {
@@ -55,7 +56,8 @@ class Template(NamedTuple):
         """What the controller adds to the labels of the Pod that the selector names, if there is to be such a Pod."""
         name = selector.get(POD_NAME) or f"{self.name}-{selector.get(POD_INDEX, '')}"
         ordinal = name.removeprefix(f"{self.name}-")
-        there = ordinal.isdigit() and (not self.desired or int(ordinal) < self.desired)
+        number = whole_number(ordinal)
+        there = number is not None and (not self.desired or number < self.desired)
         return {POD_NAME: name, POD_INDEX: ordinal} if there else {}
 
 
