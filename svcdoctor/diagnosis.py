@@ -56,7 +56,7 @@ from svcdoctor.manifests.given import NOT_GIVEN, in_manifests
 from svcdoctor.objects import RESOURCES, Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.remedies.trial import tried
-from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, without_unproven_symptoms
+from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, unsaid, without_unproven_symptoms
 from svcdoctor.text import listing, parse_time, printable, typable
 from svcdoctor.walk import endpoint_rows, headline, step_result, steps_shown
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
@@ -360,6 +360,8 @@ def _asked(
             else:
                 wants.update(missing.wants)
                 case.waits.add(check.step)
+        if not said and odd and check.step not in case.waits:
+            said = unsaid(odd, case, check)
         if not said:
             continue
         said = [replace(finding, step=check.step) for finding in said if not finding.code or scope.allows(finding)]

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, View
 from svcdoctor.check import Check, Code
 from svcdoctor.checks import ALL
-from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step, Unreadable
+from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step, Unreadable, unknown
 from svcdoctor.manifests.given import silenced
 from svcdoctor.objects import RESOURCES
 from svcdoctor.text import duration
@@ -24,25 +24,51 @@ def on_whole_lists(odd: Sequence[Unreadable], case: View, check: Check, findings
 
 
 # Kinds whose objects are named across namespaces, or act on others than their own.
-_FAR = ("services", *(resource.name for resource in RESOURCES.values() if resource.optional))
+_FAR = ("services", "daemonsets", *(resource.name for resource in RESOURCES.values() if resource.optional))
+# Events are never all there, another Service does no harm.
+_HARMLESS = ("events", "services")
+# What is found of these is about whoever they name, or only adds to what is said: where one cannot be read, that alone
+# is said.
+_BESIDE = (
+    *("ingresses", "httproutes", "grpcroutes", "tlsroutes", "authorizationpolicies", "endpoints"),
+    *("horizontalpodautoscalers", "secrets", "servicemonitors"),
+    *("validatingwebhookconfigurations", "mutatingwebhookconfigurations"),
+)
 
 
 def _doubted(finding: Finding, lost: list[Unreadable], case: View, check: Check) -> Finding:
     # What leads in from outside stands in a namespace of its own, such as a controller and its Service.
-    anywhere = finding.is_fault and check.step is Step.ENTRY
-    near = (item for item in lost if anywhere or item.resource in _FAR or item.namespace in (case.namespace, ""))
-    item = next(near, None)
+    everywhere = check.step is Step.ENTRY or isinstance(case, ClusterCase)
+    item = _near(lost, case, anywhere=finding.is_fault and everywhere)
     if item is None:
         return finding
-    why = f"{item.resource} {item.name} could not be decoded"
+    why = _not_decoded(item)
     if finding.is_fault:
         message = f"{why}; so far: {finding.message}"
         return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=message, remedies=())
-    # Events are never all there, another Service does no harm; and of a caller that is well nobody needs to hear.
-    spared = item.resource in ("events", "services") or not isinstance(case, Case | ClusterCase)
+    # Of a caller that is well nobody needs to hear.
+    spared = item.resource in _HARMLESS or not isinstance(case, Case | ClusterCase)
     if finding.status is Status.PASS and not spared:
         return replace(finding, status=Status.UNKNOWN, code="unknown-timeout", message=why, evidence=())
     return finding
+
+
+def unsaid(odd: Sequence[Unreadable], case: View, check: Check) -> list[Finding]:
+    """A check that has nothing to say might have, of a Service in whose reach an object stands that did not decode."""
+    if not isinstance(case, Case):
+        return []
+    spared = (*_HARMLESS, *_BESIDE)
+    item = _near([item for item in odd if item.resource in check.reads and item.resource not in spared], case)
+    return [unknown("unknown-timeout", case.subject, _not_decoded(item))] if item else []
+
+
+def _near(lost: list[Unreadable], case: View, *, anywhere: bool = False) -> Unreadable | None:
+    near = (item for item in lost if anywhere or item.resource in _FAR or item.namespace in (case.namespace, ""))
+    return next(near, None)
+
+
+def _not_decoded(item: Unreadable) -> str:
+    return f"{item.resource} {item.name} could not be decoded"
 
 
 def settled(case: Case, findings: list[Finding]) -> list[Finding]:
