@@ -21,9 +21,9 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from svcdoctor.dashboard.asking import Asking
-from svcdoctor.dashboard.base import SMALLEST
 from svcdoctor.dashboard.choosing import Choosing
 from svcdoctor.dashboard.crash import keep_recording, keep_traceback, traceback_text, without_secrets
+from svcdoctor.dashboard.frame import SMALLEST
 from svcdoctor.dashboard.keys import KEYS
 from svcdoctor.dashboard.taking import Taking
 from svcdoctor.finding import Status

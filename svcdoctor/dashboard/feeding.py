@@ -6,8 +6,8 @@ import asyncio
 import signal
 import time
 
-from svcdoctor.dashboard.base import Arrived, Base, Broken
 from svcdoctor.dashboard.crash import keep_traceback, without_secrets
+from svcdoctor.dashboard.frame import Arrived, Broken, Frame
 from svcdoctor.finding import Diagnosis, Status, Summary
 from svcdoctor.text import printable
 from svcdoctor.widgets.entries import Notice
@@ -17,7 +17,7 @@ from svcdoctor.widgets.standstill import standstill
 PACE = 20  # how many times as long as an update takes there is none
 
 
-class Feeding(Base):
+class Feeding(Frame):
     """Opens sources and shows what they post."""
 
     def on_mount(self) -> None:

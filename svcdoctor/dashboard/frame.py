@@ -51,7 +51,7 @@ class Happened(Message):
         self.act = act
 
 
-class Base(App[None]):
+class Frame(App[None]):
     """What all parts of the dashboard stand on. It owns no cluster state but the last update."""
 
     TITLE = "svcdoctor"
