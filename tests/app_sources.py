@@ -43,6 +43,7 @@ class StreamState:
     since: datetime = HEARD
     message: str = ""
     last_heard: datetime | None = HEARD
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class Stream(NamedTuple):
     since: datetime
     message: str
     last_heard: datetime | None
+    reason: str
 
 
 class Logged(NamedTuple):

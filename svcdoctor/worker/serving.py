@@ -213,7 +213,7 @@ class Teller:
             self._new_labels(order),
             None,
             b"",
-            [Stream(of.resource, of.namespace, of.state, of.since, of.message, of.last_heard) for of in update.streams],
+            [Stream(*(getattr(of, name) for name in Stream._fields)) for of in update.streams],
             [],
         )
         if posted.order is not None:
