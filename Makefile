@@ -1,7 +1,7 @@
 # make demo    opens the dashboard on a recorded cluster, or prints its report where there is no terminal
 # make test    ruff, mypy and every test; tests that need kind and docker are skipped where these are missing
 # make soak    what takes longer than a test may: ten thousand hostile worlds, every suite with each part taken away,
-#              every right taken from a user of a cluster
+#              every right taken from a user of a cluster, ten minutes in which parts of a cluster die and come back
 # make lint    ruff and mypy alone
 # make format  let ruff rewrite the sources
 # make coverage  every test, and how much of svcdoctor/ they run; fails below 95 % of its lines, or 85 % of a file's
@@ -38,7 +38,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 soak: $(VENV)/.installed-dev
-	SVCDOCTOR_SOAK=1 $(BIN)/python -m pytest tests/faults tests/kind/test_rights_live.py
+	SVCDOCTOR_SOAK=1 $(BIN)/python -m pytest tests/faults tests/kind/test_rights_live.py tests/kind/test_chaos_live.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/python -m ruff check .

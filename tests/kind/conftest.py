@@ -16,6 +16,9 @@ import pytest
 from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, permissive_crds, why_missing
 from reported import healthy, until
 
+# Ten minutes long, and hard on the cluster: `make soak`.
+collect_ignore = [] if os.environ.get("SVCDOCTOR_SOAK") else ["test_chaos_live.py"]
+
 
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
