@@ -14,6 +14,7 @@ from svcdoctor.case import Case
 from svcdoctor.clients.connection import Connection, Connections
 from svcdoctor.cluster import connectlook
 from svcdoctor.cluster.collect import in_parallel
+from svcdoctor.cluster.connectscript import AT_ONCE, CONNECT
 from svcdoctor.cluster.tryservices import MOST_SERVICES, try_services, with_those_again
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
 from svcdoctor.finding import Step
@@ -132,7 +133,7 @@ def test_what_was_added_for_it_stands_for_the_client() -> None:
     world = simulate([workload("web")])
     (pod,) = world.listed("pods", "shop").values()
     pods = Pods()
-    said = connectlook.connect_at(pods, ("shop", "svcdoctor-1", "probe"), pod, [("10.96.1.1", 80)], timeout=5.0)
+    said = connectlook.connect_at(pods, ("shop", "svcdoctor-1", "probe"), pod, [("10.96.1.1", 80)], {}, timeout=5.0)
     assert pods.asked == {"svcdoctor": 1} and said.pod == pod.metadata.name and said.any_open
 
 
@@ -158,8 +159,8 @@ def test_what_times_out_once_does_not_count(again: list[tuple[str, str]], left: 
 
 
 def test_the_script_tries_some_at_once_and_all_in_the_end() -> None:
-    assert f"% {connectlook.AT_ONCE}" in connectlook.CONNECT
-    assert "AT_ONCE" not in connectlook.CONNECT
+    assert f"% {AT_ONCE}" in CONNECT
+    assert "AT_ONCE" not in CONNECT
 
 
 def test_a_recording_keeps_it_and_for_strangers_too() -> None:

@@ -115,6 +115,11 @@ TARGETS = sorted(line for line in LINES if line.startswith("make "))
 ELSEWHERE = {
     "pipx install .",
     ".venv/bin/python -m pytest tests/kind --kind-cluster NAME",
+    ".venv/bin/python bench/run.py --sizes 1000 --only throughput",
+    ".venv/bin/python bench/dashboard.py --services 5000",
+    ".venv/bin/python bench/churn.py",
+    ".venv/bin/python bench/kind.py --context kind-NAME",
+    ".venv/bin/python bench/kwok.py --kubeconfig FILE",
     "SVCDOCTOR_UPDATE=1 .venv/bin/python -m pytest tests/test_checks.py tests/test_readme.py",
 }
 
