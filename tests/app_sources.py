@@ -44,6 +44,7 @@ class StreamState:
     message: str = ""
     last_heard: datetime | None = HEARD
     reason: str = ""
+    verb: str = "list"
 
 
 @dataclass(frozen=True)

@@ -189,6 +189,7 @@ def test_denied_and_broken_streams_are_rows() -> None:
     streams = (
         StreamState("pods", "payments", "denied"),
         StreamState("nodes", "", "denied"),
+        StreamState("services", "", "denied", verb="watch"),
         StreamState("endpointslices", "", "broken", message="no answer"),
     )
     rows.update(replace(EMPTY, denied=shop().denied), streams, frozenset())
@@ -196,6 +197,7 @@ def test_denied_and_broken_streams_are_rows() -> None:
     assert [row and (row.label, row.words) for row in shown] == [
         ("stream of endpointslices broken since 12:00:00", ""),
         ("cannot list nodes in the whole cluster (forbidden)", "svcdoctor rbac -A"),
+        ("cannot watch services in the whole cluster (forbidden): listed once a minute", "svcdoctor rbac -A"),
         ("cannot list pods in payments (forbidden)", "svcdoctor rbac -n payments"),
     ]
 

@@ -43,6 +43,7 @@ class StreamState(NamedTuple):
     message: str = ""
     last_heard: datetime | None = None
     reason: str = ""  # of what is broken, as in Gap
+    verb: str = ""  # that is denied: who may list and not watch sees a list once a minute
 
 
 class LogEntry(NamedTuple):
@@ -157,7 +158,7 @@ class Reflector:
             denied = error.reason == "forbidden"
             if listing:
                 self._missed(error)
-            self._move(DENIED if denied else ABSENT, str(error))
+            self._move(DENIED if denied else ABSENT, str(error), verb="list" if listing else "watch")
             self._stopping.wait(self._pace.denied if denied else self._pace.absent)
             return True
         if error.reason == "gone":
@@ -275,13 +276,14 @@ class Reflector:
 
     # --- saying it
 
-    def _move(self, state: str, message: str = "", reason: str = "") -> None:
+    def _move(self, state: str, message: str = "", reason: str = "", verb: str = "") -> None:
         """Another state, or the same one heard of again."""
         now = datetime.now(UTC)
         before = self.state
         heard = now if state == WATCHING else before.last_heard
         since = before.since if before.state == state else now
-        self.state = StreamState(self.resource.name, self.namespace, state, since, printable(message), heard, reason)
+        place = (self.resource.name, self.namespace)
+        self.state = StreamState(*place, state, since, printable(message), heard, reason, verb)
         if before.state != state or before.message != self.state.message:
             self._say(Moved(self, self.state))
 

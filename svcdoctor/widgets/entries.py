@@ -75,8 +75,11 @@ class Notice(NamedTuple):
     text: str = ""
 
 
+UNWATCHED = "may be listed, not watched"
+
+
 class Gaps(NamedTuple):
-    """What may not or could not be read in one place, for one reason."""
+    """What may not or could not be read in one place, for one reason: that of the Gaps, broken, or UNWATCHED."""
 
     reason: str
     namespace: str
@@ -139,7 +142,11 @@ class Entry:
         elif isinstance(self.about, ClientDiagnosis):
             more = self.about.kind
         elif isinstance(self.about, Gaps):
-            words = f"svcdoctor rbac {scope_flag(self.about.namespace)}" if self.about.reason == "forbidden" else ""
+            words = (
+                f"svcdoctor rbac {scope_flag(self.about.namespace)}"
+                if self.about.reason in ("forbidden", UNWATCHED)
+                else ""
+            )
         elif isinstance(self.about, Notice):
             more = self.about.text
         return [Row(self.key, 0, self.status, self.label, "", words, more, None, self.gone)]
@@ -376,10 +383,11 @@ def gap_entries(denied: Sequence[Gap], streams: Sequence[Stream]) -> list[Entry]
             continue
         resource, namespace = printable(stream.resource), printable(stream.namespace)
         if stream.state == "denied":
-            missing[namespace, "forbidden"].setdefault(resource, (stream.message, ""))
+            reason = UNWATCHED if stream.verb == "watch" else "forbidden"
+            missing[namespace, reason].setdefault(resource, (stream.message, ""))
             continue
         for (place, reason), found in missing.items():
-            if place == namespace and reason != "forbidden":
+            if place == namespace and reason not in ("forbidden", UNWATCHED):
                 found.pop(resource, None)  # what was never read because of it
         missing[namespace, "broken"][resource] = (stream.message, stream.since.strftime("%H:%M:%S"))
     entries = []
@@ -392,6 +400,8 @@ def gap_entries(denied: Sequence[Gap], streams: Sequence[Stream]) -> list[Entry]
             one = len(resources) == 1
             words = f"{'stream of ' + resources[0] if one else f'{len(resources)} streams'}{place} broken since {since}"
             words += "" if one else f": {listing(resources)}"
+        elif reason == UNWATCHED:
+            words = f"cannot watch {listing(resources)} {where} (forbidden): listed once a minute"
         else:
             words = f"cannot list {listing(resources)} {where} ({reason})"
         gaps = Gaps(reason, namespace, resources, printable(message), since)

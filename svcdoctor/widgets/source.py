@@ -37,6 +37,9 @@ class Stream(Protocol):
     def message(self) -> str: ...
     @property
     def last_heard(self) -> datetime | None: ...
+    @property
+    def verb(self) -> str:
+        """`list` or `watch`, where that is denied."""
 
 
 class Logged(Protocol):

@@ -30,6 +30,7 @@ from svcdoctor.text import plural, printable
 from svcdoctor.widgets import marks
 from svcdoctor.widgets.entries import (
     TROUBLE,
+    UNWATCHED,
     Gaps,
     Key,
     NamespaceEntry,
@@ -228,7 +229,10 @@ def write_client(page: Page, client: ClientDiagnosis) -> None:
 
 def write_gaps(page: Page, gaps: Gaps) -> None:
     where = f"in namespace {gaps.namespace}" if gaps.namespace else "in the whole cluster"
-    page.line(page.mark(Status.UNKNOWN), (f"could not be read {where}", "bold"))
+    is_listed = gaps.reason == UNWATCHED
+    page.line(
+        page.mark(Status.UNKNOWN), (f"{'may not be watched' if is_listed else 'could not be read'} {where}", "bold")
+    )
     page.blank()
     for resource in gaps.resources:
         page.line(("   " + resource, ""), (f"   {gaps.reason}", "dim"))
@@ -239,8 +243,9 @@ def write_gaps(page: Page, gaps: Gaps) -> None:
         page.blank()
         page.hang([("   ", "")], gaps.message, "dim")
     page.blank()
-    page.hang([("   ", "")], "Verdicts that need these are unknown: neither healthy nor broken.")
-    if gaps.reason == "forbidden":
+    unknown = "Verdicts that need these are unknown: neither healthy nor broken."
+    page.hang([("   ", "")], "They are listed once a minute: verdicts are as old." if is_listed else unknown)
+    if gaps.reason in ("forbidden", UNWATCHED):
         flag = scope_flag(gaps.namespace)
         page.blank()
         page.line(("   the Role that would allow it", ""))

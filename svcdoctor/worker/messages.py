@@ -114,6 +114,7 @@ class Stream(NamedTuple):
     message: str
     last_heard: datetime | None
     reason: str
+    verb: str
 
 
 class Logged(NamedTuple):
