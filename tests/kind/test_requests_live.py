@@ -169,3 +169,10 @@ def test_a_client_without_a_shell_asks_by_a_port_forward_and_passes_nothing(shop
 
 def test_the_only_endpoint_reaches_itself(shop: Cluster) -> None:
     met(shop, "alone", "alone", "pass", words=f"{HERE}/alone connects to itself through")
+
+
+def test_no_process_stays_behind(shop: Cluster) -> None:
+    """Their first processes reap nothing that they have not started: each would be a zombie until the Pod ends."""
+    for name in ("web", "safe", "alone", "local"):
+        ended = "grep -l '^State:.*Z' /proc/[0-9]*/status || true"
+        assert shop.kubectl("-n", HERE, "exec", name, "--", "sh", "-c", ended) == "", name
