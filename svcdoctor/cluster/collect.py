@@ -40,7 +40,7 @@ from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
 LOOKUPS_AT_ONCE = 6
-LOOKUP_SECONDS = 10.0
+LOOKUP_SECONDS = 5.0  # a resolver may take twice that: then its answer is unknown
 SERVERS_AT_ONCE = 4  # CoreDNS Pods that are asked, each by itself
 SERVER_SECONDS = 5.0
 MOST_NAMES = 100  # that each of them is asked for

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -154,3 +155,57 @@ def test_a_client_without_a_shell_is_not_asked(shops: Cluster) -> None:
 
 def test_a_client_that_is_its_only_endpoint_proves_nothing(shops: Cluster) -> None:
     assert step(met(shops, "cart", "cart", "pass"), "connect")["status"] == "skip"
+
+
+# --- a node that some Pods do not reach ------------------------------------------------------------------------------
+
+
+def placed(name: str, node: str, **of: Any) -> Document:
+    document = pod(name, **of)
+    document["spec"]["nodeName"] = node
+    return document
+
+
+def test_a_client_does_not_reach_what_stands_on_one_node(cluster: Cluster) -> None:
+    """A rule on that node drops what comes from the client: what kube-proxy leads to the other one gets through."""
+    namespace, nodes = "conn-cut", [f"{cluster.name}-worker", f"{cluster.name}-worker2"]
+    on = [nodes[0], nodes[1], nodes[1]]  # one alone might be deaf itself
+    serving = [placed(f"cart-{number}", node, args=SERVES, app="cart") for number, node in enumerate(on)]
+    documents = [placed("web", nodes[0]), *serving, service("cart", "cart", 8080)]
+    rule: list[str] = []
+
+    def on_the_node(verb: str) -> None:
+        subprocess.run(
+            ["docker", "exec", nodes[1], "iptables", verb, *rule], check=True, capture_output=True, timeout=60
+        )
+
+    def said() -> Document:
+        done = cluster.svcdoctor("diagnose", "cart", "-n", namespace, "--from", "web", "-o", "json")
+        found: Document = json.loads(done.stdout)["services"][0]
+        return found
+
+    def until(holds: Callable[[Document], bool]) -> Document:
+        ends = time.monotonic() + SECONDS
+        while not holds(found := said()):
+            assert time.monotonic() < ends, found
+            time.sleep(3)
+        return found
+
+    try:
+        cluster.kubectl("create", "namespace", namespace)
+        cluster.kubectl("-n", namespace, "wait", "--for=create", "serviceaccount/default", "--timeout=60s")
+        items = {"kind": "List", "apiVersion": "v1", "items": documents}
+        cluster.kubectl("-n", namespace, "apply", "-f", "-", input=json.dumps(items))
+        cluster.kubectl("-n", namespace, "wait", "--for=condition=Ready", "pods", "--all", "--timeout=90s")
+        until(lambda found: found["status"] == "pass")
+        client = cluster.kubectl("-n", namespace, "get", "pod", "web", "-o", "jsonpath={.status.podIP}")
+        rule += ["FORWARD", "-s", client, "-p", "tcp", "--dport", "8080", "-j", "DROP"]
+        on_the_node("-I")
+        try:
+            cut = until(lambda found: found["cause"] == "dp-partial-partition")
+        finally:
+            on_the_node("-D")
+        assert f"node {nodes[1]}" in cut["headline"]
+        until(lambda found: found["status"] == "pass")
+    finally:
+        cluster.kubectl("delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s")

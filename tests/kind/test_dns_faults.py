@@ -107,6 +107,20 @@ def test_the_corefile_is_refused_by_new_pods_of_coredns(healthy_cluster: Cluster
     assert any("cahce 30" in item["value"] for item in cause["evidence"]), "the line is quoted"
 
 
+def test_coredns_serves_another_zone_than_pods_search(healthy_cluster: Cluster) -> None:
+    text = corefile_of(healthy_cluster)
+    assert "kubernetes cluster.local" in text
+    with shop(healthy_cluster, "f-zone") as namespace:
+        with corefile(healthy_cluster, text.replace("kubernetes cluster.local", "kubernetes k8s.example")):
+            report = until(
+                healthy_cluster,
+                lambda _, found: service(found, namespace, "web")["cause"] == "dns-corefile-zone-wrong",
+                "-n",
+                namespace,
+            )
+        assert "k8s.example" in service(report, namespace, "web")["headline"]
+
+
 def test_coredns_asks_itself(healthy_cluster: Cluster) -> None:
     text = corefile_of(healthy_cluster).replace("forward . /etc/resolv.conf", "forward . 127.0.0.1")
     with corefile(healthy_cluster, text):
