@@ -17,7 +17,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from svcdoctor.cluster import probe
-from svcdoctor.cluster.collect import LOOKUP_SECONDS, LOOKUPS_AT_ONCE, Question, in_parallel
+from svcdoctor.cluster.collect import LOOKUPS_AT_ONCE, Question, in_parallel
 from svcdoctor.cluster.kube import Cluster, KubeError, ReadFailed
 from svcdoctor.cluster.probepod import LABELLED, Addition, Place, ephemeral_container, probe_pod, started
 from svcdoctor.names.lookup import Lookups
@@ -136,7 +136,7 @@ class Additions:
             *place[:3],
             question.names,
             vantage=place.vantage,
-            timeout=max(probe.SHORTEST_TIMEOUT, seconds(LOOKUP_SECONDS)),
+            timeout=max(probe.SHORTEST_TIMEOUT, seconds(question.seconds)),
         )
 
     def _addition(self, world: World, question: Question) -> Addition | None:

@@ -40,7 +40,9 @@ from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
 PARALLEL = 8  # requests at once: what a server's fair queuing gives one client without complaint
 LOOKUPS_AT_ONCE = 6
-LOOKUP_SECONDS = 5.0  # a resolver may take twice that: then its answer is unknown
+LOOKUP_SECONDS = 5.0  # of one Service: a resolver may take twice that, and then its answer is unknown
+ALL_LOOKUP_SECONDS = 20.0  # of a namespace with many, in one exec
+NAMES_A_SECOND = 5  # that a busy machine manages
 SERVERS_AT_ONCE = 4  # CoreDNS Pods that are asked, each by itself
 SERVER_SECONDS = 5.0
 MOST_NAMES = 100  # that each of them is asked for
@@ -373,7 +375,9 @@ class _Reader:
         asked = questions(self.world, self.scope, client if isinstance(client, Pod) else None)
 
         def answer(question: Question) -> Lookups:
-            return client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(LOOKUP_SECONDS))
+            return (
+                client if isinstance(client, Lookups) else ask(self.cluster, question, self._seconds(question.seconds))
+            )
 
         found = {question.namespace: said for question, said in in_parallel(asked, answer, LOOKUPS_AT_ONCE)}
         return {**found, **self.ask_servers()}
@@ -405,6 +409,11 @@ class Question(NamedTuple):
     @property
     def is_of_a_server(self) -> bool:
         return "/" in self.namespace
+
+    @property
+    def seconds(self) -> float:
+        """That the answers may take."""
+        return min(ALL_LOOKUP_SECONDS, LOOKUP_SECONDS + len(self.names) / NAMES_A_SECOND)
 
 
 def servers_to_compare(world: World) -> list[Pod]:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from svcdoctor.clients.clientpod import client_pod, no_such_client
 from svcdoctor.clients.connection import Connections
 from svcdoctor.cluster.collect import (
-    LOOKUP_SECONDS,
     LOOKUPS_AT_ONCE,
     SOCKET_SECONDS,
     Question,
@@ -237,7 +236,7 @@ class Schedule:
                 continue
             started = time.monotonic()
             try:
-                said = ask(self._cluster, job, LOOKUP_SECONDS)
+                said = ask(self._cluster, job, job.seconds)
             except KubeError as error:
                 said = Lookups(Vantage(kind="exec"), unavailable="error", detail=str(error))
             self._tell(Answered(job.namespace, said, time.monotonic() - started))
