@@ -88,6 +88,7 @@ def _class(case: Case, said: list[Event]) -> Finding:
         )
     if wanted.startswith(ELSEWHERE):
         return skipped(case.subject, f"no address yet; the cloud serves class {wanted} where it cannot be seen")
+    case.listed("pods")  # who sees none at all sees no controller either
     peers, all_services = case.everywhere("services")
     pods, all_pods = case.everywhere("pods")
     if any(item.spec.load_balancer_class == wanted and given_addresses(item) for item in peers):
@@ -144,6 +145,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
             case.subject,
             f"no address yet, and no events; other Services have one, such as {other.namespace}/{other.name}",
         )
+    case.listed("pods")  # who sees none at all sees no controller either
     case.sees_all("pods")
     providers = case.world.found_in_sight(PROVIDING, True)
     if providers:

@@ -141,7 +141,8 @@ def _without_node_ports(case: Case) -> Iterator[Finding]:
     cloud = cloud_of(nodes.values())
     if cloud not in TO_NODE_PORTS or case.type != "LoadBalancer":
         return
-    case.or_without(lambda: case.sees_all("pods"), False)
+    case.listed("pods")  # who sees none at all sees no controller either
+    case.sees_all("pods")
     if case.world.found_in_sight(SENDING_TO_PODS, True):
         return
     patch = {"spec": {"allocateLoadBalancerNodePorts": True}}

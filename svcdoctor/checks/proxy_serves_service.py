@@ -47,7 +47,7 @@ def run(case: Case) -> Iterator[Finding]:
         return
     proxy = (case.service.metadata.labels or {}).get(PROXY_NAME)
     if proxy is not None:
-        running = case.or_without(lambda: _runs(case, proxy), "")
+        running = _runs(case, proxy)
         yield skipped(case.subject, f"served by the proxy {proxy}: {running}") if running else _ignored(case, proxy)
     others = case.sharing_cluster_ip
     disowned = [event for event in case.or_without(lambda: case.events("Service", case.name), []) if _disowns(event)]

@@ -67,7 +67,6 @@ ADDS = ("endpoints", "horizontalpodautoscalers", "secrets", "servicemonitors", "
 # Faults that are still told where the kind cannot be listed in which an excuse for them might stand. The Service's
 # other findings say that it cannot.
 EXCUSED = {
-    "configmaps": ("svc-ignored-by-proxy",),
     "daemonsets": ("netpol-default-deny-ingress",),
     "deployments": ("slice-no-ready", "slice-partial-ready", "pods-image-pull"),
     "destinationrules": ("mesh-subset-missing",),
@@ -75,7 +74,6 @@ EXCUSED = {
     "events": ("slice-controller-lag",),
     "httproutes": ("gw-not-programmed", "gw-listener-conflict"),
     "nodes": ("svc-missing", "dns-nodelocal-broken", "svc-externalips"),
-    "pods": ("lb-no-provider", "lb-class-unmatched", "lb-no-nodeports", "svc-ignored-by-proxy"),
     "replicasets": ("slice-no-ready",),
 }
 
