@@ -13,10 +13,15 @@ within() {
     shift
     if ! command -v sleep >/dev/null 2>&1; then "$@"; return; fi  # the deadline of the exec has to do
     {
-        "$@" <&3 3<&- & command=$!
-        { trap 'kill $!; wait $!; exit' TERM; sleep "$seconds" & wait $!; kill $command; } 3<&- >/dev/null 2>&1 &
-        watchdog=$!
-        { wait $command; code=$?; kill $watchdog; wait $watchdog; } 2>/dev/null
+        sleep "$seconds" >/dev/null 2>&1 3<&- & sleeper=$!
+        {
+            trap 'kill $command; wait $command; exit 143' TERM
+            "$@" <&3 3<&- & command=$!
+            { wait $command; code=$?; kill $sleeper; } 2>/dev/null
+            exit $code
+        } & worker=$!
+        # Nobody is stopped who may just be starting: a signal that comes a moment before `wait` is noticed after it.
+        { wait $sleeper && kill $worker; wait $worker; code=$?; } 2>/dev/null
     } 3<&0
     return $code
 }
