@@ -105,6 +105,11 @@ def selector_text(labels: dict[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
+def label_words(labels: dict[str, str]) -> str:
+    """A set of labels as `kubectl label` takes it, for a shell: `app=cart tier=web`."""
+    return " ".join(quote(f"{key}={value}") for key, value in labels.items())
+
+
 def is_word(name: str) -> bool:
     """Whether a shell takes a name for one operand as it stands, as it does every name that an API server gives out."""
     return quote(name) == name and not name.startswith("-")

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from shlex import quote
 from typing import Any, NamedTuple
 
 from svcdoctor.case import ENTRY_RESOURCES, Case
@@ -29,7 +28,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
 from svcdoctor.objects import CustomObject
 from svcdoctor.pods.template import TEMPLATE_KINDS
-from svcdoctor.text import listing, patch_command, selector_text
+from svcdoctor.text import label_words, listing, patch_command, selector_text
 
 CHECK = Check(
     step=Step.CALLERS,
@@ -187,7 +186,7 @@ def _meant(case: Case, monitors: Monitors) -> Iterator[Finding]:
 
 def _selects_nobody(case: Case, monitor: CustomObject) -> Finding:
     wanted, labels = _selected(monitor), case.service.metadata.labels or {}
-    pairs = " ".join(quote(f"{key}={value}") for key, value in wanted.items())
+    pairs = label_words(wanted)
     return note(
         "rdep-servicemonitor",
         case.subject,

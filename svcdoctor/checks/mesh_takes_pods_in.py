@@ -21,6 +21,7 @@ mesh-ambient-waypoint
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
@@ -107,7 +108,7 @@ def _passed_over(case: Case, pods: list[Pod], mesh: str) -> Finding:
             look = "kubectl get mutatingwebhookconfigurations -L istio.io/rev,istio.io/tag"
             remedies = [Remedy("see whether Istio is installed: nothing gives proxies to Pods", look, False)]
         elif evidence[0].label == REVISION and wanted not in injectors:
-            label = f"kubectl label namespace {case.namespace} {REVISION}={injectors[0]} --overwrite"
+            label = f"kubectl label namespace {case.namespace} {quote(f'{REVISION}={injectors[0]}')} --overwrite"
             remedies = [
                 Remedy(f"ask for revision {injectors[0]}, which is there", label),
                 *_restart(pods, "then replace the Pods"),

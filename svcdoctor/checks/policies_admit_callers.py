@@ -40,7 +40,7 @@ from svcdoctor.policies.traffic import (
     side,
     targets,
 )
-from svcdoctor.text import listing, patch_command, selector_text
+from svcdoctor.text import label_words, listing, patch_command, selector_text
 
 CHECK = Check(
     step=Step.CONNECT,
@@ -243,7 +243,7 @@ def _remedies(case: Case, code: str, first: Denial, callers: list[Caller]) -> tu
         )
         return (fault.remedy,) if fault and peer is None else (let_in,)
     if code == "netpol-ns-label-missing":
-        labels = selector_text(peer.namespace_selector.match_labels or {}).replace(",", " ")
+        labels = label_words(peer.namespace_selector.match_labels or {})
         place = first.party.namespace
         return Remedy(f"label namespace {place}", f"kubectl label namespace {place} {labels}"), let_in
     if code == "netpol-and-or":

@@ -49,7 +49,7 @@ from svcdoctor.policies.traffic import (
     side,
     targets,
 )
-from svcdoctor.text import listing, patch_command, selector_text
+from svcdoctor.text import label_words, listing, patch_command, selector_text
 from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
@@ -162,7 +162,7 @@ def _meant_by_name(case: Case, rule: Rule, wanted: dict[str, str], place: str) -
         rule_evidence(rule),
         Evidence("namespace", selector_text(namespace_labels(case, place)), f"namespace/{place} .metadata.labels"),
         *doubt.doubt,
-        remedies=(Remedy(f"label namespace {place}", f"kubectl label namespace {place} {labels.replace(',', ' ')}"),),
+        remedies=(Remedy(f"label namespace {place}", f"kubectl label namespace {place} {label_words(wanted)}"),),
         inferred=not doubt.enforced,
     )
 

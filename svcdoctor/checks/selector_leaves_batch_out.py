@@ -140,7 +140,7 @@ def _narrowed(strays: list[Pod], staff: list[Pod]) -> tuple[str, str] | None:
 def _take_out(case: Case, pod: Pod) -> Remedy:
     """Off goes the label that names the application, else any that the selector asks for."""
     key = _removable(case)
-    command = f"kubectl -n {case.namespace} label pod {pod.metadata.name} {key}-"
+    command = f"kubectl -n {case.namespace} label pod {pod.metadata.name} {quote(key + '-')}"
     return Remedy(f"take the label {key} off pod/{pod.metadata.name}", command)
 
 

@@ -24,7 +24,6 @@ selector-label-drift
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from shlex import quote
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
@@ -33,7 +32,7 @@ from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Pod
 from svcdoctor.pods.template import POD_INDEX, POD_NAME, WORKLOAD_RESOURCES, Template, matches, top_owner
-from svcdoctor.text import listing, patch_command, plural, selector_text
+from svcdoctor.text import label_words, listing, patch_command, plural, selector_text
 
 CHECK = Check(
     step=Step.LABELS,
@@ -238,7 +237,7 @@ def _after_letting_go(
 
 
 def _relabel(case: Case, wanted: dict[str, str], pods: list[Pod]) -> Remedy:
-    pairs = " ".join(quote(f"{key}={value}") for key, value in wanted.items())
+    pairs = label_words(wanted)
     name = pods[0].metadata.name
     command = f"kubectl -n {case.namespace} label pod {name} {pairs} --overwrite"
     return Remedy(f"give {name} its label back", command)

@@ -148,7 +148,7 @@ class _Command:
             if name in self.ALONE:
                 self.options[name] = "true"
             else:
-                self.options[name] = value if equals else next(rest)
+                self.options[name] = value if equals else next(rest, "")
         self.namespace = self.options.get("-n", self.options.get("--namespace", ""))
 
     def run(self) -> list[Change]:
