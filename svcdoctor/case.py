@@ -251,6 +251,11 @@ class View:
         self.said: list[tuple[Stage, Finding]] = []
         self._answers: dict[str, Any] = {}
 
+    @property
+    def may_fail_already(self) -> bool:
+        """Whether an earlier check has found what stops traffic, or still waits for what may show that."""
+        return bool(self.waits) or any(finding.status is Status.FAIL for _, finding in self.said)
+
     def listed(self, resource: str, namespace: str | None = None) -> Mapping[str, Any]:
         """A kind in this Case's namespace (or another), by name. Raises NotRead."""
         self.touched.add(resource)

@@ -26,6 +26,7 @@ from shlex import quote
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.clients.request import SPEAKS_HTTP, SPEAKS_HTTP2, SPEAKS_TLS
+from svcdoctor.clients.requestplan import TLS
 from svcdoctor.clients.statedclient import answer_on
 from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
@@ -52,7 +53,6 @@ CHECK = Check(
         "horizontalpodautoscalers",
     ),
 )
-TLS = frozenset({"https", "tls", "wss", "kubernetes.io/wss"})
 HTTP_1 = frozenset({"http", "ws", "kubernetes.io/ws"})
 PLAIN = HTTP_1 | {"h2c", "kubernetes.io/h2c"}
 _GRPC = re.compile(r"^grpc(?:-|$)")

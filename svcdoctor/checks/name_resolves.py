@@ -37,7 +37,7 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fail, note, passed, skipped, unknown
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
 from svcdoctor.names.lookup import Lookup, Lookups
@@ -89,8 +89,7 @@ class Asked(NamedTuple):
 def run(case: Case) -> Iterator[Finding]:
     if not case.is_probed:
         # What keeps everybody from it already is told first; a rule for its name can wait.
-        fails = case.waits or any(finding.status is Status.FAIL for _, finding in case.said)
-        rule = None if fails else case.or_without(lambda: _rule(case, _types(case)), None)
+        rule = None if case.may_fail_already else case.or_without(lambda: _rule(case, _types(case)), None)
         yield _overridden(case, rule, None) if rule else skipped(case.subject, "probes are off (--no-probe)")
         return
     said = case.dns

@@ -12,7 +12,7 @@ from svcdoctor.objects import Probe, ServicePort
 from svcdoctor.pods.podports import probed_ports
 
 PATH = re.compile(r"/[!-~]{0,200}")
-_OF_TLS = frozenset({"https", "tls", "wss", "kubernetes.io/wss"})
+TLS = frozenset({"https", "tls", "wss", "kubernetes.io/wss"})  # values of appProtocol
 
 
 def request_for(case: Case, port: ServicePort, path: str = "") -> Request | None:
@@ -33,7 +33,7 @@ def request_for(case: Case, port: ServicePort, path: str = "") -> Request | None
 def told_tls(port: ServicePort) -> bool:
     """Whether the Service says that its port speaks TLS: by appProtocol, else by its name, else by the number 443."""
     if port.app_protocol:
-        return port.app_protocol.lower() in _OF_TLS
+        return port.app_protocol.lower() in TLS
     if port.name:
         return re.match(r"(https|tls|wss)(-|$)", port.name) is not None or (
             port.port == 443 and not re.match(r"(http|ws|grpc|h2c|tcp)(-|$)", port.name)

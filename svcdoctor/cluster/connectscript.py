@@ -12,6 +12,8 @@ A line that begins with the token is the script's, and written at once, so that 
 
 from __future__ import annotations
 
+import shlex
+
 from svcdoctor.cluster.shell import WITHIN
 
 # Each tool connects, and closes at once what opens. In their order; the first that calls a closed port refused is used.
@@ -75,7 +77,7 @@ connect() {
 
 agnhost=$(command -v agnhost || command -v /agnhost)
 tool=none unfit=
-for candidate in nc "nc -e" bash python3 node curl agnhost; do
+for candidate in @TOOLS@; do
     case $candidate in agnhost) has "$agnhost" ;; *) has "${candidate%% *}" ;; esac || continue
     case $(connect "$candidate" 127.0.0.1 1) in
         *efused*|*REFUSED*|*"(7)"*) tool=$candidate; break ;;
@@ -172,7 +174,8 @@ done
 wait
 printf '%s done\n' "$token"
 """
-).replace("@AT_ONCE@", str(AT_ONCE))
+)
+CONNECT = CONNECT.replace("@AT_ONCE@", str(AT_ONCE)).replace("@TOOLS@", shlex.join(TOOLS))
 
 
 def as_format(data: bytes) -> str:

@@ -93,8 +93,7 @@ def _is_deaf(said: Connections, end: End) -> bool:
 
 def _inside(cluster: Cluster, end: End, ends: float) -> Callable[[], Connections]:
     loopback = "::1" if ":" in end.address else "127.0.0.1"
-    targets = [(loopback, end.port), end.target]
-    return lambda: connect(cluster, end.pod, targets, timeout=max(0.0, ends - time.monotonic()))
+    return _beside(cluster, end.pod, [(loopback, end.port), end.target], ends)
 
 
 def _beside(cluster: Cluster, pod: Pod, targets: list[Target], ends: float) -> Callable[[], Connections]:
