@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from audit import PROBES, Audited, Request, audited
+from auditlog import PROBES, Audited, Request, audited
 from cluster import Cluster
 from reported import shop
 from terminal import read_until, started
