@@ -12,7 +12,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.visual import RenderOptions
@@ -21,6 +20,7 @@ from textual.widgets import Static
 from svcdoctor.finding import ClientDiagnosis, Finding, MissingName, ServiceDiagnosis
 from svcdoctor.widgets import verdict
 from svcdoctor.widgets.entries import Entry, Gaps, Key, NamespaceEntry, Notice, ServiceEntry
+from svcdoctor.widgets.lines import Lines
 from svcdoctor.widgets.source import Logged
 
 TABS = ("diagnosis", "endpoints", "yaml", "events", "logs", "commands")
@@ -63,7 +63,7 @@ class TabBar(Static):
             self.post_message(self.Chosen(tab))
 
 
-class Body(ScrollView, can_focus=True):
+class Body(Lines, can_focus=True):
     """Lines that scroll: painted as they come into view, and never laid out. Its keys are a pager's."""
 
     HELP = """\
@@ -89,12 +89,15 @@ Select text with the mouse and copy it with ctrl+c, or press y for the parts wor
         return "\n".join(line.plain for line in self.lines)
 
     def show(self, lines: list[Content], *, from_top: bool) -> None:
-        """These lines instead of what stood here."""
-        self.lines = lines
+        """These lines instead of what stood here: those that are the same are not painted again."""
+        before, self.lines = self.lines, lines
         self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
         if from_top:
             self.scroll_to(y=0, animate=False, immediate=True)
-        self.refresh()
+        top = self.scroll_offset.y
+        for y in range(top, top + self.size.height):
+            if not _is_same(before[y : y + 1], lines[y : y + 1]):
+                self.refresh_line(y)
 
     def render_line(self, y: int) -> Strip:
         x, top = self.scroll_offset
@@ -117,6 +120,11 @@ Select text with the mouse and copy it with ctrl+c, or press y for the parts wor
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
+
+
+def _is_same(before: list[Content], now: list[Content]) -> bool:
+    """Equal Contents may be styled differently."""
+    return before == now and [line.spans for line in before] == [line.spans for line in now]
 
 
 class Detail(Vertical):

@@ -121,7 +121,9 @@ class FilterBar(Horizontal):
         yield Static(id="filter-problem")
 
     def say(self, problem: str) -> None:
-        self.query_one("#filter-problem", Static).update(Content(problem))
+        said = self.query_one("#filter-problem", Static)
+        if said.content != problem:  # each update has the screen arranged anew
+            said.update(Content(problem))
 
     @property
     def text(self) -> str:

@@ -17,19 +17,19 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from svcdoctor.finding import Diagnosis, Status
 from svcdoctor.widgets import marks
 from svcdoctor.widgets.entries import RANK, Entry, Key, NamespaceEntry, Notice, Row, ServiceEntry
+from svcdoctor.widgets.lines import Lines
 from svcdoctor.widgets.rows import Rows
 from svcdoctor.widgets.source import ServiceName, Stream
 
 INDENT = 2
 
 
-class Outline(ScrollView, can_focus=True):
+class Outline(Lines, can_focus=True):
     HELP = """\
 The Services, what is open under them, and above them what concerns all.
 
@@ -337,6 +337,13 @@ top counts faults that came up since. What you selected stays selected, also whe
     def on_blur(self) -> None:
         self.refresh_line(self.cursor)
 
+    @property
+    def base_style(self) -> Style:
+        """Of the widget itself; Textual makes it anew from its stylesheet whenever it is asked."""
+        if "" not in self._styles:
+            self._styles[""] = self.rich_style
+        return self._styles[""]
+
     def style_of(self, name: str) -> Style:
         if name not in self._styles:
             self._styles[name] = self.get_component_rich_style(f"outline--{name}")
@@ -346,7 +353,7 @@ top counts faults that came up since. What you selected stays selected, also whe
         index = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         row = self.rows.row(index)
-        base = self.rich_style
+        base = self.base_style
         if row is None:
             return Strip.blank(width, base)
         entry = self.rows.entry_at(index)
