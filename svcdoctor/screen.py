@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from svcdoctor.worker.serving import Opens
 
 SWITCH_SECONDS = 0.0005
-COLLECTED = 50_000, 20, 100
+# When garbage is looked for. Where the cluster is read: seldom. Where keys are answered: a little at a time, 1 ms each.
+COLLECTED_BY_WORKER = 50_000, 20, 100
+COLLECTED = 2_000, 1_000, 100
 
 
 def show_recording(recorded: Recorded, ascii_only: bool, namespace: str | None = None) -> int:
@@ -121,7 +123,7 @@ def serve_sessions(opens: Opens, end: socket) -> None:
     """In the worker, until the dashboard has gone."""
     from svcdoctor.worker.serving import serve
 
-    gc.set_threshold(*COLLECTED)
+    gc.set_threshold(*COLLECTED_BY_WORKER)
     serve(end, opens)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import ClassVar, NamedTuple
 
 from textual import events
@@ -91,6 +91,7 @@ Select text with the mouse and copy it with ctrl+c, or press y for the parts wor
     def show(self, lines: list[Content], *, from_top: bool) -> None:
         """These lines instead of what stood here: those that are the same are not painted again."""
         before, self.lines = self.lines, lines
+        self.forget_painted()
         self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
         if from_top:
             self.scroll_to(y=0, animate=False, immediate=True)
@@ -98,6 +99,11 @@ Select text with the mouse and copy it with ctrl+c, or press y for the parts wor
         for y in range(top, top + self.size.height):
             if not _is_same(before[y : y + 1], lines[y : y + 1]):
                 self.refresh_line(y)
+
+    def look(self, y: int) -> Hashable:
+        x, top = self.scroll_offset
+        selection = self.text_selection
+        return x, y + top, selection.get_span(y + top) if selection else None
 
     def render_line(self, y: int) -> Strip:
         x, top = self.scroll_offset

@@ -184,14 +184,15 @@ class NamespaceEntry(Entry):
 class ServiceEntry(Entry):
     """A Service, and what is open under it."""
 
-    __slots__ = ("_haystack", "_rows", "checking", "flat", "ghost", "rank", "sequence", "service", "toggled")
+    __slots__ = ("_haystack", "_rows", "checking", "flat", "ghost", "order", "rank", "sequence", "service", "toggled")
 
     def __init__(self, service: ServiceDiagnosis, checking: bool, sequence: int) -> None:
         super().__init__(Key("service", service.namespace, service.name), None, service)
         self.open = False
         self.toggled: set[Key] = set()
         self.ghost: tuple[int, Row] | None = None
-        self.rank: tuple[object, ...] = ()
+        self.rank: tuple[object, ...] = ()  # among those of its namespace
+        self.order: tuple[object, ...] = ()  # among all
         self.flat = False  # no namespace row stands above: the label names it
         self._rows: list[Row] | None = None
         self._haystack: str | None = None

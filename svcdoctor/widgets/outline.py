@@ -5,7 +5,7 @@ Textual's own Tree walks all visible lines at each change; this widget asks Rows
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
@@ -348,6 +348,11 @@ top counts faults that came up since. What you selected stays selected, also whe
         if name not in self._styles:
             self._styles[name] = self.get_component_rich_style(f"outline--{name}")
         return self._styles[name]
+
+    def look(self, y: int) -> Hashable:
+        index = y + self.scroll_offset.y
+        cursor = index == self.cursor and (True, self.app.focused is self)
+        return self.rows.row(index), cursor, self.rows.label_width
 
     def render_line(self, y: int) -> Strip:
         index = y + self.scroll_offset.y

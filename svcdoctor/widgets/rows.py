@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import accumulate, compress, groupby
-from operator import is_not
+from operator import attrgetter, is_not
 
 from svcdoctor.finding import Diagnosis, ServiceDiagnosis, Status
 from svcdoctor.text import parse_time
@@ -104,17 +104,21 @@ class Rows:
         shape = self._shape
         # A Service that says what it said is the same object: most are passed over without a look.
         before, now = self._taken, diagnosis.services
-        differing = compress(now, map(is_not, now, before)) if len(now) == len(before) else now
+        if len(now) == len(before):
+            differing = list(compress(now, map(is_not, now, before)))
+        else:
+            known = set(map(id, before))  # which are alive, so that no number stands for another
+            differing = [service for service in now if id(service) not in known]
         changed = {(service.namespace, service.name): service for service in differing}
-        if self._checking != checking:
-            turned = self._checking ^ checking
-            places = ((service, (service.namespace, service.name)) for service in now)
-            changed |= {place: service for service, place in places if place in turned}
+        for name in self._checking ^ checking:
+            if name not in changed and (entry := self.services.get(name)) and not entry.gone:
+                changed[name] = entry.service
+        newly = checking - self._checking if checking else checking
         self._taken, self._checking = now, frozenset(checking)
         for name, service in changed.items():
             arrived |= self._take(service, name in checking)
         seen = len(now)
-        for name in checking:
+        for name in newly:
             entry = self.services.get(name)
             if entry is None or entry.gone:
                 placeholder = ServiceDiagnosis(*name, uid="", type="", status=Status.SKIP)
@@ -152,6 +156,7 @@ class Rows:
             if header is None:
                 header = self.namespaces[service.namespace] = NamespaceEntry(service.namespace)
                 self._namespace_rank.setdefault(service.namespace, self._first_rank(entry, service.namespace))
+            entry.order = (self._namespace_rank[service.namespace], entry.rank)
             header.gone = False
             header.counts[entry.status] += 1
             header.judge()
@@ -347,6 +352,8 @@ class Rows:
         self._namespace_rank = {
             namespace: (namespace,) if alphabetical else (value, namespace) for namespace, value in first.items()
         }
+        for entry in self.services.values():
+            entry.order = (self._namespace_rank[entry.key.namespace], entry.rank)
         self._order()
 
     def _rank_of(self, entry: ServiceEntry) -> tuple[object, ...]:
@@ -366,14 +373,9 @@ class Rows:
         return (namespace,) if self.sort in ("name", "namespace") else (entry.rank[0], namespace)
 
     def _order(self) -> None:
-        ranks = self._namespace_rank
-        self._ordered = sorted(
-            self.services.values(),
-            key=lambda entry: (ranks[entry.key.namespace], entry.rank),
-            reverse=self.reverse,
-        )
+        self._ordered = sorted(self.services.values(), key=attrgetter("order"), reverse=self.reverse)
         flat = len(self.namespaces) < 2
-        widest = max((len(entry.key.name) for entry in self._ordered), default=0)
+        widest = max(map(len, {name for _, name in self.services}), default=0)
         prefix = len(next(iter(self.namespaces), "")) + 1 if flat else 0
         self.label_width = min(widest + prefix, 40)
 
