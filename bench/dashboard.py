@@ -82,7 +82,7 @@ class Terminal:
 
     def __init__(self, kubeconfig: str) -> None:
         command = [sys.executable, "-m", "svcdoctor", "-A", "--no-probe", "--kubeconfig", kubeconfig]
-        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": os.environ.get("DPPATH", "") + str(ROOT)}
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONPATH": str(ROOT)}
         environment.pop("NO_COLOR", None)
         self.started = time.monotonic()
         self.pid, self.fd = pty.fork()
