@@ -56,6 +56,7 @@ class Doctor:
         self._places: dict[Asker, int] = {}  # of the callers, in their order
         self._speaking: set[Asker] = set()  # clients that say more than that they are well
         self._wants: dict[Asker, frozenset[Want]] = {}
+        self._labels: dict[Name, dict[str, str] | None] = {}
         self._changed: set[Name] = set()
         self.judged = 0  # how often a Service was judged
         self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
@@ -105,7 +106,7 @@ class Doctor:
         return assemble(self.world, services, self._tally, self._cluster, self._absent, said)
 
     def take_changed(self) -> frozenset[Name]:
-        """The Services that say something else, are new or are gone since this was asked last."""
+        """The Services that say something else, have other labels, are new or are gone since this was asked last."""
         changed = frozenset(self._changed)
         self._changed.clear()
         return changed
@@ -114,8 +115,7 @@ class Doctor:
         return self._diagnosed.get(name)
 
     def labels(self, name: Name) -> dict[str, str]:
-        service: Service | None = self.world.kept("services", *name) if name in self._lines else None
-        return (service.metadata.labels if service else None) or {}
+        return self._labels.get(name) or {}
 
     def _is_ripe(self, asker: Asker) -> bool:
         """What waits for objects is judged again when all that it asked for is there, or refused."""
@@ -149,6 +149,9 @@ class Doctor:
             service: Service | None = self.world.kept("services", *name)
             if service is None:
                 return None
+            if self._labels.get(name) != service.metadata.labels:
+                self._labels[name] = service.metadata.labels
+                self._changed.add(name)
             return diagnose_service(self.world, service, self.scope, self._broken, wants)
 
         result = self._judge(asker, judge)
@@ -169,6 +172,7 @@ class Doctor:
         names = [(service.metadata.namespace, service.metadata.name) for service in found]
         for name in self._lines.keys() - set(names):
             self._forget(("service", *name))
+            self._labels.pop(name, None)
             if said := self._diagnosed.pop(name, None):
                 self._tally.drop(said)
             self._changed.add(name)

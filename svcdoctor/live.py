@@ -66,7 +66,7 @@ class Update(NamedTuple):
     """All there is to show. A ServiceDiagnosis that did not change is the same object as in the Update before."""
 
     diagnosis: Diagnosis
-    changed: frozenset[Name]  # Services that say something else, are new or are gone
+    changed: frozenset[Name]  # Services that say something else, have other labels, are new or are gone
     checking: frozenset[Name]  # Services whose walk is not finished: what is said of them may change yet
     streams: tuple[StreamState, ...]
     log: tuple[LogEntry, ...]  # the latest reads and probes, oldest first

@@ -68,6 +68,7 @@ class Posted:
         LogEntry("probe", "kubectl -n shop exec front-1 -- nslookup cart", "answered 10.96.1.3", 0.012),
     )
     moment: tuple[int, int] | None = None
+    changed: frozenset[ServiceName] = frozenset()
 
 
 @dataclass

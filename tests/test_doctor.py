@@ -379,6 +379,17 @@ def test_what_is_judged_again_and_says_the_same_is_the_same_object() -> None:
     assert doctor.take_changed() == frozenset()
 
 
+def test_a_service_with_new_labels_has_changed_whatever_is_said_of_it() -> None:
+    doctor = Doctor(shop(), Scope())
+    refreshed(doctor)
+    doctor.take_changed()
+    doctor.world.apply("services", "MODIFIED", changed(of(doctor.world, "services", "app-4"), extra="label"))
+    refreshed(doctor)
+    (name,) = doctor.take_changed()
+    assert name[1] == "app-4"
+    assert doctor.labels(name)["extra"] == "label"
+
+
 def test_services_that_are_lost_sight_of_stay_and_are_unknown() -> None:
     doctor = Doctor(shop(), Scope())
     refreshed(doctor)

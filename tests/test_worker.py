@@ -29,8 +29,10 @@ class Talking(TellingSource):
 
     namespace = "found"
 
+    label = ""
+
     def labels(self, namespace: str, name: str) -> dict[str, str]:
-        return {"app": name}
+        return {"app": self.label or name}
 
     def record(self) -> bytes:
         return b"all that was read"
@@ -104,10 +106,11 @@ def test_an_update_arrives_whole_and_what_did_not_change_is_the_same_object(both
     assert source.labels(services[0].namespace, services[0].name) == {"app": services[0].name}
 
 
-def test_services_that_go_come_back_and_turn_round_stand_in_the_order_of_the_report(both: Both) -> None:
+def test_services_that_go_and_come_back_stand_in_the_order_of_the_report(both: Both) -> None:
     both.opened()
     whole = shop()
-    for services in (whole.services, whole.services[:1], whole.services[::-1], ()):
+    first, second, *others = whole.services
+    for services in ((second, *others), (first, *others), whole.services, (first,), ()):
         both.sources[0].post(Posted(replace(whole, services=services)))
         assert both.shown().diagnosis.services == services
 
@@ -118,6 +121,17 @@ def test_a_large_cluster_arrives_in_pieces(both: Both) -> None:
     services = tuple(replace(one, name=f"svc-{number:04}") for number in range(AT_ONCE * 2 + 1))
     both.sources[0].post(Posted(replace(shop(), services=services)))
     assert [len(both.shown().diagnosis.services) for _ in range(3)] == [AT_ONCE, AT_ONCE * 2, AT_ONCE * 2 + 1]
+
+
+def test_new_labels_of_a_service_that_says_the_same_arrive(both: Both) -> None:
+    source = both.opened()
+    cart = shop().services[0]
+    both.sources[0].post(Posted(shop()))
+    both.shown()
+    both.sources[0].label = "another"
+    both.sources[0].post(Posted(shop(), changed=frozenset({(cart.namespace, cart.name)})))
+    both.shown()
+    assert source.labels(cart.namespace, cart.name) == {"app": "another"}
 
 
 def test_what_is_checked_and_what_was_asked_arrive(both: Both) -> None:

@@ -69,6 +69,10 @@ class Update(Protocol):
         """The Services whose walk is under way."""
 
     @property
+    def changed(self) -> AbstractSet[ServiceName]:
+        """The Services that say something else than in the Update before, or have other labels; those that are new."""
+
+    @property
     def streams(self) -> Sequence[Stream]: ...
     @property
     def log(self) -> Sequence[Logged]: ...
@@ -84,6 +88,7 @@ class Picture(NamedTuple):
     streams: Sequence[Stream]
     log: Sequence[Logged]
     checking: AbstractSet[ServiceName] = frozenset()
+    changed: AbstractSet[ServiceName] = frozenset()
     moment: tuple[int, int] | None = None
 
 

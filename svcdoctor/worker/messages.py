@@ -134,9 +134,10 @@ class Posted(Struct, tag=True):
     observed_at: str
     summary: Summary
     services: list[ServiceDiagnosis]  # those that are new or say something else
-    order: list[ServiceName] | None  # of all of them; None: as before
-    labels: list[tuple[ServiceName, dict[str, str]]]  # of Services whose labels are not what they were
-    checking: list[ServiceName] | None  # None: as before
+    gone: list[ServiceName]
+    labels: list[tuple[ServiceName, dict[str, str]]]  # of Services that are new or have changed
+    begun: list[ServiceName]  # whose walk is under way
+    ended: list[ServiceName]  # whose walk is not any more
     rest: bytes  # the Diagnosis without all of the above, in MessagePack; b"" is as before
     streams: list[Stream]
     log: list[Logged]  # since the last

@@ -249,13 +249,16 @@ class Remote:
 
     def take(self, posted: Posted) -> None:
         """In the thread that listens: the Update is whole again."""
+        held = len(self._services)
         self._services.update(((service.namespace, service.name), service) for service in posted.services)
+        for name in posted.gone:
+            self._services.pop(name, None)
+            self._labels.pop(name, None)
+        if len(self._services) != held or posted.gone:
+            self._services = dict(sorted(self._services.items()))  # the order of a report
         self._labels.update(posted.labels)
-        if posted.order is not None:
-            self._services = {name: self._services[name] for name in posted.order}
-            self._labels = {name: labels for name, labels in self._labels.items() if name in self._services}
-        if posted.checking is not None:
-            self._checking = frozenset(posted.checking)
+        if posted.begun or posted.ended:
+            self._checking = self._checking.difference(posted.ended).union(posted.begun)
         if posted.rest or self._rest is None:
             self._rest = messages.rest_from(posted.rest)
         self._log.extend(posted.log)
@@ -265,5 +268,6 @@ class Remote:
             summary=posted.summary,
             observed_at=posted.observed_at,
         )
-        self._post(Picture(diagnosis, posted.streams, tuple(self._log), self._checking))
+        changed = {(service.namespace, service.name) for service in posted.services}.union(posted.gone)
+        self._post(Picture(diagnosis, posted.streams, tuple(self._log), self._checking, changed))
         self._worker.seen(self._number)

@@ -7,8 +7,10 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
 from typing import Any, Protocol
 
 from svcdoctor.finding import ServiceDiagnosis
@@ -155,10 +157,9 @@ class Teller:
         self._is_free = True
         self._is_over = False
         self._changed = threading.Condition()
-        self._services: dict[ServiceName, ServiceDiagnosis] = {}
-        self._order: list[ServiceName] = []
-        self._told_labels: dict[ServiceName, Any] = {}
-        self._checking: object = frozenset()
+        self._told: dict[ServiceName, ServiceDiagnosis] = {}
+        self._changed_since: set[ServiceName] = set()  # the last that was told
+        self._checking: AbstractSet[ServiceName] = frozenset()
         self._rest = b""
         self._logged: object = None
         threading.Thread(target=self._run, name=f"tells {source}", daemon=True).start()
@@ -166,6 +167,7 @@ class Teller:
     def post(self, update: Update) -> None:
         with self._changed:
             self._latest = update
+            self._changed_since |= update.changed
             self._changed.notify()
 
     def seen(self) -> None:
@@ -199,29 +201,31 @@ class Teller:
     def difference(self, update: Update) -> tuple[Posted, bool]:
         """What to tell of an Update, and whether that is all there is to tell of it."""
         diagnosis = update.diagnosis
-        named = {(service.namespace, service.name): service for service in diagnosis.services}
-        new = [name for name, service in named.items() if self._services.get(name) is not service]
-        told = new[:AT_ONCE]
-        self._services.update((name, named[name]) for name in told)
-        order = [name for name in named if name in self._services]
+        held = set(map(id, self._told.values()))
+        new = [service for service in diagnosis.services if id(service) not in held]
+        named = {(service.namespace, service.name): service for service in new}
+        told = dict(islice(named.items(), AT_ONCE))
+        gone: list[ServiceName] = []
+        unchanged = len(diagnosis.services) - len(named)
+        if len(self._told) - len(self._told.keys() & named) != unchanged:
+            gone = list(self._told.keys() - {(service.namespace, service.name) for service in diagnosis.services})
+            for name in gone:
+                del self._told[name]
+        self._told.update(told)
         posted = Posted(
-            self._source,
-            diagnosis.observed_at,
-            diagnosis.summary,
-            [named[name] for name in told],
-            order if order != self._order else None,
-            self._new_labels(order),
-            None,
-            b"",
-            [Stream(*(getattr(of, name) for name in Stream._fields)) for of in update.streams],
-            [],
+            source=self._source,
+            observed_at=diagnosis.observed_at,
+            summary=diagnosis.summary,
+            services=list(told.values()),
+            gone=gone,
+            labels=self._labels_of(told),
+            begun=list(update.checking - self._checking),
+            ended=list(self._checking - update.checking),
+            rest=b"",
+            streams=[Stream(*(getattr(of, name) for name in Stream._fields)) for of in update.streams],
+            log=[],
         )
-        if posted.order is not None:
-            self._order = order
-            self._services = {name: self._services[name] for name in order}
-        if update.checking != self._checking:
-            self._checking = update.checking
-            posted.checking = list(update.checking)
+        self._checking = update.checking
         rest = messages.rest_of(diagnosis)
         if rest != self._rest:
             self._rest = posted.rest = rest
@@ -232,10 +236,10 @@ class Teller:
         self._logged = update.log[-1] if update.log else None
         return posted, len(told) == len(new)
 
-    def _new_labels(self, names: list[ServiceName]) -> list[tuple[ServiceName, dict[str, str]]]:
+    def _labels_of(self, told: Iterable[ServiceName]) -> list[tuple[ServiceName, dict[str, str]]]:
+        """Of those that are told, and of those that were told before and may have others since."""
+        with self._changed:
+            changed, self._changed_since = self._changed_since, set()
         if self.labels is None:
             return []
-        now = {name: self.labels(*name) for name in names}
-        new = [(name, dict(labels)) for name, labels in now.items() if labels != self._told_labels.get(name, {})]
-        self._told_labels = now
-        return new
+        return [(name, dict(self.labels(*name))) for name in {*told, *changed} if name in self._told]
