@@ -12,6 +12,7 @@ from socket import socket
 from typing import TYPE_CHECKING
 
 from svcdoctor.cluster.kubeconfig import Access, ConnectOptions, choose, context_names
+from svcdoctor.dashboard.firstpaint import first_paint
 from svcdoctor.widgets.source import Post, Source, SourceRequest, Update
 from svcdoctor.worker.remote import Terminal, Worker, WorkerEnded
 
@@ -64,7 +65,8 @@ def show_cluster(options: ConnectOptions, namespace: str | None, client: str, pr
         access.source.current()
     opens = sessions(options, access, probe)
     worker = Worker.fork(partial(serve_sessions, opens))
-    from svcdoctor.app import Dashboard  # after the fork: the worker has no screen
+    with first_paint(access.context if access else ""):
+        from svcdoctor.app import Dashboard  # after the fork: the worker has no screen
 
     def open_source(request: SourceRequest, post: Post) -> Source:
         try:
