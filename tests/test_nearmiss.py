@@ -111,6 +111,8 @@ def test_the_fewest_differences_come_first() -> None:
 def test_a_claimed_workload_is_blamed_only_on_strong_evidence() -> None:
     cart = workload("cart", declares=8080, app="cart")
     assert misses("entry", {"app": "crat"}, cart, claimed=("cart",)) == []
+    assert names(misses("cart-public", {"app": "crat"}, cart, claimed=("cart",))) == ["cart"]
+    assert misses("cart-canary", {"app": "cart-canary"}, cart, claimed=("cart",)) == []
     assert names(misses("entry", {"app": "crat"}, cart)) == ["cart"]
     assert names(misses("entry", {"app": "cart", "release": "blue"}, cart, claimed=("cart",))) == ["cart"]
     assert names(misses("cart", {"app": "basket"}, cart, claimed=("cart",))) == ["cart"]

@@ -263,6 +263,17 @@ def test_a_capture_to_a_pipe_is_the_file(doctor: Doctor) -> None:
     assert unpacked(out).scope == Scope("shop")
 
 
+def test_a_device_or_a_named_pipe_is_written_to_and_stays(doctor: Doctor, tmp_path: Path) -> None:
+    """Put in its place, a file for /dev/null would be there for every program of the machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = doctor.start("capture", "--no-probe", "-o", str(pipe))
+    assert unpacked(pipe.read_bytes()).scope == Scope("shop")
+    assert process.wait(60) == 0
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.glob("pipe*")] == ["pipe"]
+
+
 def test_a_capture_that_fails_leaves_no_file(doctor: Doctor, tmp_path: Path) -> None:
     done = doctor("capture", "-n", "shpo", "-o", str(tmp_path / "w.zst"))
     assert (done.returncode, "there is no namespace 'shpo'" in done.stderr) == (2, True)

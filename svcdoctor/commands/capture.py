@@ -172,14 +172,20 @@ def _written(path: str | None) -> Iterator[IO[bytes]]:
         sys.stdout.buffer.flush()
         return
     assert path is not None
-    part = f"{path}.part"
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A device or a pipe has nothing to keep and no place to be put into.
+        part, flags = path, os.O_WRONLY
+    else:
+        part, flags = f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(os.open(part, flags, 0o600), "wb") as file:
             yield file
-        os.replace(part, path)
+        if part != path:
+            os.replace(part, path)
     except OSError as error:
         click.echo(f"svcdoctor: {path} cannot be written: {error.strerror}", err=True)
         raise SystemExit(Exit.FAIL) from None
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(part)
+        if part != path:
+            with suppress(FileNotFoundError):
+                os.unlink(part)

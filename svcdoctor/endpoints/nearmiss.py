@@ -99,7 +99,8 @@ def nearest(
     for template in candidates:
         differences = differences_of(selector, template.labels)
         is_claimed = (template.kind, template.name) in selected_by_others
-        if is_called(service_name, template.name) or _is_spoken_for(selector, differences, is_claimed):
+        is_akin = not is_claimed or names_relate(service_name, template.name)
+        if is_called(service_name, template.name) or _is_spoken_for(selector, differences, is_claimed, is_akin):
             unlike = sum(not difference.is_misspelt for difference in differences)
             order = (template.desired == 0, is_claimed, template.kind, template.name)
             rank = (template.name != service_name, unlike, len(differences), *order)
@@ -145,14 +146,17 @@ def kind_of(selector: Mapping[str, str], differences: Sequence[Difference]) -> s
     return "key-mismatch"
 
 
-def _is_spoken_for(selector: Mapping[str, str], differences: Sequence[Difference], is_claimed: bool) -> bool:
+def _is_spoken_for(
+    selector: Mapping[str, str], differences: Sequence[Difference], is_claimed: bool, is_akin: bool
+) -> bool:
     """Whether the labels alone say that this workload is meant.
 
-    Of one that another Service selects, they must contradict the selector in nothing.
+    Of one that another Service selects, they must contradict the selector in nothing; if it is akin to the Service by
+    name, a slip of the pen is no contradiction.
     """
     unrelated = [item for item in differences if item.found_key == item.key and not item.is_misspelt]
     misspelt_ones = [item for item in differences if item.is_misspelt]
-    if is_claimed and (unrelated or misspelt_ones):
+    if is_claimed and (unrelated or (misspelt_ones and not is_akin)):
         return False
     if any(item.key in IDENTITY_KEYS for item in unrelated):
         return False
