@@ -267,9 +267,9 @@ def test_a_device_or_a_named_pipe_is_written_to_and_stays(doctor: Doctor, tmp_pa
     """Put in its place, a file for /dev/null would be there for every program of the machine."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    process = doctor.start("capture", "--no-probe", "-o", str(pipe))
-    assert unpacked(pipe.read_bytes()).scope == Scope("shop")
-    assert process.wait(60) == 0
+    with doctor.start("capture", "--no-probe", "-o", str(pipe)) as process:
+        assert unpacked(pipe.read_bytes()).scope == Scope("shop")
+        assert process.wait(60) == 0
     assert pipe.is_fifo()
     assert [path.name for path in tmp_path.glob("pipe*")] == ["pipe"]
 
