@@ -444,6 +444,13 @@ def test_completion_loads_no_client_and_no_screen() -> None:
     assert not loaded(_SVCDOCTOR_COMPLETE="bash_complete", COMP_LINE="svcdoctor explain ") & (CLIENTS | SCREENS)
 
 
+def test_no_two_modules_on_the_search_path_of_the_tests_share_a_name() -> None:
+    """In a run of all tests one of them would be imported for both."""
+    places = [HERE, HERE / "kind", HERE / "faults", HERE.parent / "contrib"]
+    names = [path.name for place in places for path in place.glob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_explanations_load_no_check() -> None:
     assert "msgspec" not in loaded("explain", "selector-value-mismatch")
 
