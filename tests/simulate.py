@@ -149,6 +149,7 @@ def simulate(
     a shell); where none matches the object is added; `delete: true` removes instead. A time may be given as
     `seconds-ago: N` (the mapping `{secondsAgo: N}`). probe: `off: true` (no probes), `unavailable: {reason, detail}`,
     `namespace: ...`, `answers: {name: outcome or addresses}` laid over what CoreDNS would say, or
+    `resolvConf: {nameservers, searches, ndots}` of the Pod that is asked, where it is not the usual one, or
     `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it, or
     `connections: {from: pod, outcomes: {"cart:80": timeout, "cart-*:8080": refused}}`: what the client of --from met,
     by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too, with
@@ -531,14 +532,15 @@ class _Simulation:
             ]
         if not served:
             lookups = [_lookup(item.name, "timeout") for item in lookups]
-        told = {str(name): value for name, value in (probe.get("answers") or {}).items()}
-        lookups = [_lookup(item.name, told.pop(item.name)) if item.name in told else item for item in lookups]
-        lookups += [_lookup(name, value) for name, value in told.items()]
+        answers = {str(name): value for name, value in (probe.get("answers") or {}).items()}
+        lookups = [_lookup(item.name, answers.pop(item.name)) if item.name in answers else item for item in lookups]
+        lookups += [_lookup(name, value) for name, value in answers.items()]
         searches = (f"{namespace}.svc.{ZONE}", f"svc.{ZONE}", ZONE)
+        told = {"nameservers": ["10.96.0.10"], "searches": searches, "ndots": 5, **(probe.get("resolvConf") or {})}
         return Lookups(
             vantage=vantage,
             lookups=tuple(lookups),
-            resolv_conf=ResolvConf(nameservers=("10.96.0.10",), searches=searches, ndots=5),
+            resolv_conf=ResolvConf(tuple(told["nameservers"]), tuple(told["searches"]), told["ndots"]),
         )
 
 
@@ -596,10 +598,12 @@ def _truth(world: World, service: Any) -> list[str] | str:
 
 
 def _lookup(name: str, said: list[str] | str) -> Lookup:
-    """A list of addresses, `canonical NAME [ADDRESS...]`, or an outcome."""
+    """A list of addresses, `canonical NAME [ADDRESS...]`, `hosts ADDRESS...` of /etc/hosts, or an outcome."""
     if isinstance(said, list):
         return Lookup(name=name, outcome="answered", addresses=tuple(said))
     word, *rest = said.split()
+    if word == "hosts":
+        return Lookup(name=name, outcome="answered", addresses=tuple(rest), from_hosts=True)
     if word == "canonical":
         return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]) or ("198.51.100.7",), canonical=rest[0])
     return Lookup(name=name, outcome=word, detail=" ".join(rest))

@@ -105,6 +105,7 @@ MAY_IMPORT = {
     "case": f"{PURE} {QUESTIONS} world cachedproperty",
     "cachedproperty": "",
     "answer": "lookup case",
+    "nameserver": "lookup objects case",
     "mesh": f"{PURE} world case",
     "ingressclass": f"{PURE} case world",
     "gateway": f"{PURE} case world",
@@ -112,7 +113,7 @@ MAY_IMPORT = {
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
         "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
-        "world answer"
+        "world answer nameserver"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",

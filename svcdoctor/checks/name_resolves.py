@@ -40,7 +40,8 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
-from svcdoctor.names.lookup import Lookup, Lookups
+from svcdoctor.names.lookup import CONTROL, Lookup, Lookups
+from svcdoctor.names.nameserver import misled
 from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.traffic import kept_from_dns
 from svcdoctor.text import duration, listing, plural
@@ -63,7 +64,6 @@ CHECK = Check(
         "clusterroles",
     ),
 )
-CONTROL = "kubernetes.default"
 ABSENT = ("nxdomain", "nodata")
 CACHED_SECONDS = 60.0  # a new Service may be denied this long: 30 s to be seen, 30 s in a cache that was asked before
 
@@ -358,6 +358,7 @@ def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
         " (NetworkPolicy, dnsPolicy, node)",
         *evidence,
         remedies=(_again(asked, control),),
+        because="dns-kubelet-clusterdns-wrong" if misled(case, asked.said) else None,
     )
 
 

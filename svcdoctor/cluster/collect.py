@@ -31,7 +31,7 @@ from svcdoctor.cluster.tryservices import try_services
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
-from svcdoctor.names.lookup import Lookups, Vantage, service_name
+from svcdoctor.names.lookup import CONTROL, Lookups, Vantage, service_name
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.rounds import Rounds
@@ -556,7 +556,7 @@ def _restarts(pod: Pod) -> int:
 
 def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
     """The control first, then each Service as a person would type it, from the shortest form to the absolute one."""
-    names = ["kubernetes.default"]
+    names = [CONTROL]
     for service in services:
         name, namespace = service.metadata.name, service.metadata.namespace
         names += [name] if short else []

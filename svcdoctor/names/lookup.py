@@ -13,6 +13,7 @@ UNAVAILABLE = ("no-pod", "forbidden", "timeout", "no-tool", "error")
 NO_SHELL = "the container has no shell"
 NO_TOOL = "the container has a shell but no lookup tool"
 INSIDE = "asked inside"
+CONTROL = "kubernetes.default"  # the name that every cluster has
 
 
 def service_name(name: str, namespace: str, zone: str) -> str:
@@ -154,7 +155,8 @@ class Lookups(Object, frozen=True):
 
     @property
     def any_answered(self) -> bool:
-        return any(lookup.answered for lookup in self.lookups)
+        """DNS knew one of the names: each Pod has its own in /etc/hosts."""
+        return any(lookup.answered and not lookup.from_hosts for lookup in self.lookups)
 
     @property
     def all_failed(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cluster import Cluster
-from reported import codes, diagnose, healthy, service, shared_fault, shop, until
+from reported import AGNHOST, SHOP, codes, diagnose, healthy, service, shared_fault, shop, until
 
 
 def test_dns_is_asked_at_coredns_where_no_pod_has_a_shell(healthy_cluster: Cluster) -> None:
@@ -179,6 +180,34 @@ def test_the_cache_of_the_nodes_does_not_start(healthy_cluster: Cluster) -> None
     finally:
         healthy_cluster.kubectl("-n", "kube-system", "delete", "daemonset", "node-local-dns", "--timeout=60s")
     until(healthy_cluster, healthy, "-A")
+
+
+def test_the_kubelet_of_a_node_names_another_server(healthy_cluster: Cluster) -> None:
+    """The kubelet says it for some seconds: a Pod keeps the resolv.conf that it was started with."""
+    node, other = f"{healthy_cluster.name}-worker2", "10.96.0.99"
+    kubectl = healthy_cluster.kubectl
+    own = kubectl("-n", "kube-system", "get", "service", "kube-dns", "-o", "jsonpath={.spec.clusterIP}")
+    with shop(healthy_cluster, "f-kubelet", placement=f"nodeName: {node}") as namespace:
+        again = ("-n", namespace, "replace", "--force", "-f", "-")
+        manifest = SHOP % {"image": AGNHOST, "placement": f"nodeName: {node}"}
+        tell_pods(node, own, other)
+        try:
+            kubectl(*again, input=manifest)
+            kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+        finally:
+            tell_pods(node, other, own)
+        report = until(healthy_cluster, certain("dns-kubelet-clusterdns-wrong"), "-n", namespace)
+        message = finding(report, "dns-kubelet-clusterdns-wrong")["message"]
+        assert node in message and other in message and own in message
+        kubectl(*again, input=manifest)
+        until(healthy_cluster, healthy, "-n", namespace)
+
+
+def tell_pods(node: str, before: str, after: str) -> None:
+    """Have the kubelet of a node write another name server into the resolv.conf of its Pods."""
+    file = "/var/lib/kubelet/config.yaml"
+    script = f"sed -i 's/^- {before}$/- {after}/' {file} && grep -q '^- {after}$' {file} && systemctl restart kubelet"
+    subprocess.run(["docker", "exec", node, "sh", "-c", script], check=True, capture_output=True, timeout=60)
 
 
 CALLER = """
