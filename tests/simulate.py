@@ -26,7 +26,7 @@ from svcdoctor.cluster.connectlook import requests_in, targets_in
 from svcdoctor.cluster.socketlook import unseen
 from svcdoctor.endpoints.reconcile import desired_slices, is_ready
 from svcdoctor.finding import Gap
-from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage, outside_name
 from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES, Resource
 from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, World
@@ -514,7 +514,9 @@ class _Simulation:
                 continue
             truth = {f"kubernetes.default.svc.{ZONE}.": ["10.96.0.1"]}
             for service in world.listed("services", self.namespace).values():
-                truth[f"{service.metadata.name}.{self.namespace}.svc.{ZONE}."] = _truth(world, service)
+                outside = outside_name(service, ZONE)
+                asked = outside or f"{service.metadata.name}.{self.namespace}.svc.{ZONE}."
+                truth[asked] = ["198.51.100.7"] if outside else _truth(world, service)
             answers = {**truth, **(own.get("answers") or {})}
             lookups = tuple(_lookup(name, value) for name, value in answers.items())
             said[f"kube-system/{name}"] = Lookups(vantage=vantage, lookups=lookups)
@@ -530,6 +532,7 @@ class _Simulation:
             lookups += [
                 _lookup(form, truth) for form in (name, f"{name}.{namespace}", f"{name}.{namespace}.svc.{ZONE}.")
             ]
+            lookups += [_lookup(outside, ["198.51.100.7"])] if (outside := outside_name(service, ZONE)) else []
         if not served:
             lookups = [_lookup(item.name, "timeout") for item in lookups]
         answers = {str(name): value for name, value in (probe.get("answers") or {}).items()}
@@ -598,7 +601,8 @@ def _truth(world: World, service: Any) -> list[str] | str:
 
 
 def _lookup(name: str, said: list[str] | str) -> Lookup:
-    """A list of addresses, `canonical NAME [ADDRESS...]`, `hosts ADDRESS...` of /etc/hosts, or an outcome."""
+    """A list of addresses, `canonical NAME [ADDRESS...]`, `hosts ADDRESS...` of /etc/hosts, `silent` (a tool
+    that finds nothing and does not say why), or an outcome."""
     if isinstance(said, list):
         return Lookup(name=name, outcome="answered", addresses=tuple(said))
     word, *rest = said.split()
@@ -606,6 +610,8 @@ def _lookup(name: str, said: list[str] | str) -> Lookup:
         return Lookup(name=name, outcome="answered", addresses=tuple(rest), from_hosts=True)
     if word == "canonical":
         return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]) or ("198.51.100.7",), canonical=rest[0])
+    if word == "silent":
+        return Lookup(name=name, outcome="nxdomain", concluded=True)
     return Lookup(name=name, outcome=word, detail=" ".join(rest))
 
 

@@ -5,7 +5,9 @@ Data only. probe.py makes these; checks, the report and recordings read them.
 
 from __future__ import annotations
 
-from svcdoctor.objects import Object
+import ipaddress
+
+from svcdoctor.objects import Object, Service
 
 ANSWERED = "answered"
 OUTCOMES = (ANSWERED, "nxdomain", "nodata", "timeout", "refused", "servfail", "error")
@@ -19,6 +21,18 @@ CONTROL = "kubernetes.default"  # the name that every cluster has
 def service_name(name: str, namespace: str, zone: str) -> str:
     """The absolute name of a Service, which no search list has a part in."""
     return f"{name}.{namespace}.svc.{zone}."
+
+
+def outside_name(service: Service, zone: str) -> str:
+    """The absolute name of the world outside that an ExternalName Service is an alias of; "" where it is of none."""
+    alias = (service.spec.external_name or "").rstrip(".").lower()
+    if service.spec.type != "ExternalName" or "." not in alias or f".{alias}".endswith((f".{zone}", ".svc")):
+        return ""
+    try:
+        ipaddress.ip_address(alias)
+    except ValueError:
+        return f"{alias}."
+    return ""
 
 
 class ResolvConf(Object, frozen=True):
@@ -66,6 +80,8 @@ class Lookup(Object, frozen=True):
     from_hosts: bool = False
     """The Pod's /etc/hosts has the name: DNS was not asked."""
     seconds: float = 0.0
+    concluded: bool = False
+    """No server said that the name does not exist: the tool found nothing, and the server knows other names."""
     detail: str = ""
     """The tool's own words when it did not answer, on one printable line."""
 
@@ -157,6 +173,11 @@ class Lookups(Object, frozen=True):
     def any_answered(self) -> bool:
         """DNS knew one of the names: each Pod has its own in /etc/hosts."""
         return any(lookup.answered and not lookup.from_hosts for lookup in self.lookups)
+
+    def knows_the_cluster(self, zone: str) -> bool:
+        """Whoever was asked has answered for the control, so that what else is said comes from a server that works."""
+        asked = [self.answer(name) for name in (CONTROL, service_name("kubernetes", "default", zone))]
+        return any(answer is not None and answer.answered for answer in asked)
 
     @property
     def all_failed(self) -> bool:

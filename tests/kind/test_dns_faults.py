@@ -87,7 +87,7 @@ def corefile_of(cluster: Cluster) -> str:
 
 
 @contextmanager
-def corefile(cluster: Cluster, text: str, *, restart: bool = True) -> Iterator[None]:
+def corefile(cluster: Cluster, text: str, *, restart: bool = True, healed: tuple[str, ...] = ("-A",)) -> Iterator[None]:
     """CoreDNS with another configuration, which new Pods of it may refuse."""
     before = corefile_of(cluster)
     write = ("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p")
@@ -98,7 +98,7 @@ def corefile(cluster: Cluster, text: str, *, restart: bool = True) -> Iterator[N
         yield
     finally:
         configure_coredns(cluster, before)
-        until(cluster, healthy, "-A")
+        until(cluster, healthy, *healed)
 
 
 def test_the_corefile_is_refused_by_new_pods_of_coredns(healthy_cluster: Cluster) -> None:
@@ -201,6 +201,35 @@ def test_the_kubelet_of_a_node_names_another_server(healthy_cluster: Cluster) ->
         assert node in message and other in message and own in message
         kubectl(*again, input=manifest)
         until(healthy_cluster, healthy, "-n", namespace)
+
+
+ALIASES = """
+kind: Service
+apiVersion: v1
+metadata: {name: pay}
+spec: {type: ExternalName, externalName: api.payments.test}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: mail}
+spec: {type: ExternalName, externalName: smtp.mailer.test}
+"""
+
+
+def test_coredns_forwards_to_servers_that_are_not_there(healthy_cluster: Cluster) -> None:
+    """Nobody listens on that port beside CoreDNS, so that it fails at once with every name of the outside."""
+    text = corefile_of(healthy_cluster).replace("forward . /etc/resolv.conf", "forward . 127.0.0.1:9")
+    with shop(healthy_cluster, "f-upstream") as namespace:
+        healthy_cluster.kubectl("-n", namespace, "apply", "-f", "-", input=ALIASES)
+        with corefile(healthy_cluster, text, healed=("-n", "kube-system")):
+            report = until(
+                healthy_cluster,
+                lambda _, found: "dns-upstream-broken" in codes(found["cluster"]["findings"], "warn"),
+                "-n",
+                namespace,
+            )
+        assert "127.0.0.1:9" in finding(report, "dns-upstream-broken")["message"]
+        assert service(report, namespace, "web")["status"] == "pass", "names of the cluster resolve"
 
 
 def tell_pods(node: str, before: str, after: str) -> None:
