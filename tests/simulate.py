@@ -601,13 +601,15 @@ def _truth(world: World, service: Any) -> list[str] | str:
 
 
 def _lookup(name: str, said: list[str] | str) -> Lookup:
-    """A list of addresses, `canonical NAME [ADDRESS...]`, `hosts ADDRESS...` of /etc/hosts, `silent` (a tool
-    that finds nothing and does not say why), or an outcome."""
+    """A list of addresses, `canonical NAME [ADDRESS...]`, `as QUERY ADDRESS...`, `hosts ADDRESS...` of /etc/hosts,
+    `silent` (a tool that finds nothing and does not say why), or an outcome."""
     if isinstance(said, list):
         return Lookup(name=name, outcome="answered", addresses=tuple(said))
     word, *rest = said.split()
     if word == "hosts":
         return Lookup(name=name, outcome="answered", addresses=tuple(rest), from_hosts=True)
+    if word == "as":
+        return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]), query=rest[0])
     if word == "canonical":
         return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]) or ("198.51.100.7",), canonical=rest[0])
     if word == "silent":

@@ -106,6 +106,7 @@ MAY_IMPORT = {
     "cachedproperty": "",
     "answer": "lookup case",
     "nameserver": "lookup objects case",
+    "searchlist": "lookup corefile",
     "mesh": f"{PURE} world case",
     "ingressclass": f"{PURE} case world",
     "gateway": f"{PURE} case world",
@@ -113,7 +114,7 @@ MAY_IMPORT = {
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
         "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
-        "world answer nameserver"
+        "world answer nameserver searchlist"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",

@@ -42,6 +42,7 @@ from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
 from svcdoctor.names.lookup import CONTROL, Lookup, Lookups
 from svcdoctor.names.nameserver import misled
+from svcdoctor.names.searchlist import answered_by
 from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.traffic import kept_from_dns
 from svcdoctor.text import duration, listing, plural
@@ -227,6 +228,8 @@ def _short_name_fails(case: Case, asked: Asked) -> Finding:
     message = f"{_bare(first)} {_what(case, first)}, though {_bare(asked.full)} is right, {asked.where}"
     if not first.answered:
         return unknown("unknown-timeout", case.subject, message, _seen(asked, first), remedies=(_again(asked, first),))
+    if domain := answered_by(asked.said, first, case.zone):
+        return skipped(case.subject, f"{_bare(first)} is answered by search domain {domain}, not by the cluster")
     return fail(
         "dns-corefile-override",
         case.subject,

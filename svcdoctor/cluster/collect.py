@@ -31,7 +31,7 @@ from svcdoctor.cluster.tryservices import try_services
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
-from svcdoctor.names.lookup import CONTROL, Lookups, Vantage, outside_name, service_name
+from svcdoctor.names.lookup import CONTROL, Lookups, Vantage, full_control, outside_name, service_name
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.rounds import Rounds
@@ -563,14 +563,16 @@ def _restarts(pod: Pod) -> int:
 def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
     """The control first, then each Service as a person would type it, from the shortest form to the absolute one.
 
-    Last what aliases stand for: of an alias whose target is not found CoreDNS does not say why.
+    Last what may have to wait for servers outside: what aliases stand for, as of an alias whose target is not found
+    CoreDNS does not say why; and a full name as people write it, which a search domain may take for its own.
     """
     names = [CONTROL]
     for service in services:
         name, namespace = service.metadata.name, service.metadata.namespace
         names += [name] if short else []
         names += [f"{name}.{namespace}", service_name(name, namespace, zone)]
-    return [*names, *dict.fromkeys(name for service in services if (name := outside_name(service, zone)))]
+    outside = dict.fromkeys(name for service in services if (name := outside_name(service, zone)))
+    return [*names, *outside, full_control(zone)]
 
 
 def pod_wanted(world: World, want: Want) -> Pod | None:

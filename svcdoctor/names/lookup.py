@@ -23,6 +23,11 @@ def service_name(name: str, namespace: str, zone: str) -> str:
     return f"{name}.{namespace}.svc.{zone}."
 
 
+def full_control(zone: str) -> str:
+    """The control as people write full names: without the final dot, so that the search list is tried first."""
+    return f"{CONTROL}.svc.{zone}"
+
+
 def outside_name(service: Service, zone: str) -> str:
     """The absolute name of the world outside that an ExternalName Service is an alias of; "" where it is of none."""
     alias = (service.spec.external_name or "").rstrip(".").lower()

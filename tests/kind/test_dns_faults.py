@@ -232,6 +232,88 @@ def test_coredns_forwards_to_servers_that_are_not_there(healthy_cluster: Cluster
         assert service(report, namespace, "web")["status"] == "pass", "names of the cluster resolve"
 
 
+WILDCARD = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: resolver}
+data:
+  Corefile: |
+    wild.test:53 {
+        template IN A {
+            answer "{{ .Name }} 60 IN A 192.0.2.66"
+        }
+        template IN AAAA {
+            rcode NOERROR
+        }
+    }
+    .:53 {
+        forward . %(dns)s
+    }
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: resolver, labels: {app: resolver}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: coredns
+      image: %(image)s
+      imagePullPolicy: IfNotPresent
+      args: [-conf, /etc/coredns/Corefile]
+      volumeMounts: [{name: config, mountPath: /etc/coredns}]
+  volumes: [{name: config, configMap: {name: resolver}}]
+---
+kind: Service
+apiVersion: v1
+metadata: {name: resolver}
+spec:
+  selector: {app: resolver}
+  ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
+"""
+SEARCHING = """
+kind: Pod
+apiVersion: v1
+metadata: {name: client}
+spec:
+  terminationGracePeriodSeconds: 0
+  dnsPolicy: None
+  dnsConfig:
+    nameservers: [%(resolver)s]
+    searches: [%(searches)s]
+    options: [{name: ndots, value: "5"}]
+  containers:
+    - {name: client, image: registry.k8s.io/e2e-test-images/agnhost:2.57, imagePullPolicy: IfNotPresent, args: [pause]}
+"""
+
+
+def test_a_search_domain_answers_every_name(healthy_cluster: Cluster) -> None:
+    """A name server of its own, which has a wildcard record; nothing of the cluster is changed."""
+    kubectl = healthy_cluster.kubectl
+    system = ("-n", "kube-system", "get")
+    dns = kubectl(*system, "service", "kube-dns", "-o", "jsonpath={.spec.clusterIP}")
+    image = kubectl(*system, "deployment", "coredns", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+    code = "dns-search-wildcard-hijack"
+    with shop(healthy_cluster, "f-wildcard") as namespace:
+        inside = f"{namespace}.svc.cluster.local, svc.cluster.local, cluster.local"
+        apply = ("-n", namespace, "apply", "-f", "-")
+        kubectl(*apply, input=WILDCARD % {"dns": dns, "image": image})
+        kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/resolver", "--timeout=60s")
+        resolver = kubectl("-n", namespace, "get", "service", "resolver", "-o", "jsonpath={.spec.clusterIP}")
+        asked = ("-n", namespace, "web", "--from", "client")
+
+        def ask_from(searches: str) -> None:
+            kubectl("-n", namespace, "delete", "pod", "client", "--ignore-not-found", "--timeout=60s")
+            kubectl(*apply, input=SEARCHING % {"resolver": resolver, "searches": searches})
+            kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+
+        ask_from(inside)
+        until(healthy_cluster, lambda status, _: status == 0, *asked)
+        ask_from(f"{inside}, wild.test")
+        until(healthy_cluster, lambda _, found: code in codes(found["cluster"]["findings"], "fail"), *asked)
+        ask_from(f"wild.test, {inside}")
+        until(healthy_cluster, lambda _, found: service(found, namespace, "web")["cause"] == code, *asked)
+
+
 def tell_pods(node: str, before: str, after: str) -> None:
     """Have the kubelet of a node write another name server into the resolv.conf of its Pods."""
     file = "/var/lib/kubelet/config.yaml"
