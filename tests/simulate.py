@@ -26,7 +26,7 @@ from svcdoctor.cluster.connectlook import requests_in, targets_in
 from svcdoctor.cluster.socketlook import unseen
 from svcdoctor.endpoints.reconcile import desired_slices, is_ready
 from svcdoctor.finding import Gap
-from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage
+from svcdoctor.names.lookup import Lookup, Lookups, ResolvConf, Vantage, outside_name
 from svcdoctor.objects import RESOURCE_OF_KIND, RESOURCES, Resource
 from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import EVERYWHERE, World
@@ -149,6 +149,7 @@ def simulate(
     a shell); where none matches the object is added; `delete: true` removes instead. A time may be given as
     `seconds-ago: N` (the mapping `{secondsAgo: N}`). probe: `off: true` (no probes), `unavailable: {reason, detail}`,
     `namespace: ...`, `answers: {name: outcome or addresses}` laid over what CoreDNS would say, or
+    `resolvConf: {nameservers, searches, ndots}` of the Pod that is asked, where it is not the usual one, or
     `sockets: {pod: [":8080", "127.0.0.1:9090"]}`, which no Pod is looked into for without it, or
     `connections: {from: pod, outcomes: {"cart:80": timeout, "cart-*:8080": refused}}`: what the client of --from met,
     by Service and port or by Pod and port; all else opens. `unavailable: {reason, detail}` there too, with
@@ -513,7 +514,9 @@ class _Simulation:
                 continue
             truth = {f"kubernetes.default.svc.{ZONE}.": ["10.96.0.1"]}
             for service in world.listed("services", self.namespace).values():
-                truth[f"{service.metadata.name}.{self.namespace}.svc.{ZONE}."] = _truth(world, service)
+                outside = outside_name(service, ZONE)
+                asked = outside or f"{service.metadata.name}.{self.namespace}.svc.{ZONE}."
+                truth[asked] = ["198.51.100.7"] if outside else _truth(world, service)
             answers = {**truth, **(own.get("answers") or {})}
             lookups = tuple(_lookup(name, value) for name, value in answers.items())
             said[f"kube-system/{name}"] = Lookups(vantage=vantage, lookups=lookups)
@@ -529,16 +532,18 @@ class _Simulation:
             lookups += [
                 _lookup(form, truth) for form in (name, f"{name}.{namespace}", f"{name}.{namespace}.svc.{ZONE}.")
             ]
+            lookups += [_lookup(outside, ["198.51.100.7"])] if (outside := outside_name(service, ZONE)) else []
         if not served:
             lookups = [_lookup(item.name, "timeout") for item in lookups]
-        told = {str(name): value for name, value in (probe.get("answers") or {}).items()}
-        lookups = [_lookup(item.name, told.pop(item.name)) if item.name in told else item for item in lookups]
-        lookups += [_lookup(name, value) for name, value in told.items()]
+        answers = {str(name): value for name, value in (probe.get("answers") or {}).items()}
+        lookups = [_lookup(item.name, answers.pop(item.name)) if item.name in answers else item for item in lookups]
+        lookups += [_lookup(name, value) for name, value in answers.items()]
         searches = (f"{namespace}.svc.{ZONE}", f"svc.{ZONE}", ZONE)
+        told = {"nameservers": ["10.96.0.10"], "searches": searches, "ndots": 5, **(probe.get("resolvConf") or {})}
         return Lookups(
             vantage=vantage,
             lookups=tuple(lookups),
-            resolv_conf=ResolvConf(nameservers=("10.96.0.10",), searches=searches, ndots=5),
+            resolv_conf=ResolvConf(tuple(told["nameservers"]), tuple(told["searches"]), told["ndots"]),
         )
 
 
@@ -596,12 +601,19 @@ def _truth(world: World, service: Any) -> list[str] | str:
 
 
 def _lookup(name: str, said: list[str] | str) -> Lookup:
-    """A list of addresses, `canonical NAME [ADDRESS...]`, or an outcome."""
+    """A list of addresses, `canonical NAME [ADDRESS...]`, `as QUERY ADDRESS...`, `hosts ADDRESS...` of /etc/hosts,
+    `silent` (a tool that finds nothing and does not say why), or an outcome."""
     if isinstance(said, list):
         return Lookup(name=name, outcome="answered", addresses=tuple(said))
     word, *rest = said.split()
+    if word == "hosts":
+        return Lookup(name=name, outcome="answered", addresses=tuple(rest), from_hosts=True)
+    if word == "as":
+        return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]), query=rest[0])
     if word == "canonical":
         return Lookup(name=name, outcome="answered", addresses=tuple(rest[1:]) or ("198.51.100.7",), canonical=rest[0])
+    if word == "silent":
+        return Lookup(name=name, outcome="nxdomain", concluded=True)
     return Lookup(name=name, outcome=word, detail=" ".join(rest))
 
 

@@ -105,6 +105,8 @@ MAY_IMPORT = {
     "case": f"{PURE} {QUESTIONS} world cachedproperty",
     "cachedproperty": "",
     "answer": "lookup case",
+    "nameserver": "lookup objects case",
+    "searchlist": "lookup corefile",
     "mesh": f"{PURE} world case",
     "ingressclass": f"{PURE} case world",
     "gateway": f"{PURE} case world",
@@ -112,7 +114,7 @@ MAY_IMPORT = {
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
         "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
-        "world answer"
+        "world answer nameserver searchlist"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",

@@ -27,7 +27,6 @@ dns-policy-none-bad-nameserver
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 
 from svcdoctor.case import ClientCase
@@ -35,6 +34,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import pod_path, strategic_patch
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed
+from svcdoctor.names.nameserver import may_know_the_cluster
 from svcdoctor.text import listing, plural
 
 CHECK = Check(
@@ -120,7 +120,7 @@ def _own_resolver(case: ClientCase, named: list[Reference]) -> Iterator[Finding]
         return
     short = [reference for reference in named if reference.is_short and _needs_search(reference, case.zone)]
     cluster_ips = [address for address in dns.spec.cluster_ips or [dns.spec.cluster_ip or ""] if address]
-    if not any(_may_know_the_cluster(case, server, cluster_ips) for server in servers):
+    if not any(may_know_the_cluster(case, server, cluster_ips) for server in servers):
         yield fail(
             "dns-policy-none-bad-nameserver",
             case.subject,
@@ -147,25 +147,6 @@ def _own_resolver(case: ClientCase, named: list[Reference]) -> Iterator[Finding]
 
 def _needs_search(reference: Reference, zone: str) -> bool:
     return not reference.host.rstrip(".").endswith(f".svc.{zone}")
-
-
-def _may_know_the_cluster(case: ClientCase, server: str, cluster_ips: list[str]) -> bool:
-    """kube-dns itself, CoreDNS, a resolver on the node or in the Pod, or any other Service that takes DNS queries."""
-    try:
-        address = ipaddress.ip_address(server)
-    except ValueError:
-        return True
-    if server in cluster_ips or address.is_link_local or address.is_loopback:
-        return True
-    dns = case.or_without(case.cluster_dns, None)
-    if dns and server in dns.addresses:
-        return True
-    services, _ = case.everywhere("services")
-    return any(
-        server in (service.spec.cluster_ips or [service.spec.cluster_ip])
-        and any(port.port == 53 for port in service.spec.ports or ())
-        for service in services
-    )
 
 
 def _names(named: list[Reference]) -> str:

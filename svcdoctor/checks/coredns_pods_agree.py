@@ -21,6 +21,7 @@ from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, passed, skipped, unknown, warn
 from svcdoctor.names.answer import is_right
+from svcdoctor.names.corefile import within
 from svcdoctor.names.lookup import Lookup, Lookups, service_name
 from svcdoctor.text import listing, plural
 
@@ -62,7 +63,7 @@ def run(case: ClusterCase) -> Iterator[Finding]:
     ]
     yield from faults
     if not faults and len(well) > 1:
-        names = min(len(one.lookups) for one in well.values())
+        names = min(sum(_is_inside(case, answer) for answer in one.lookups) for one in well.values())
         told = listing(sorted(well))
         yield passed(KUBE_DNS, f"{told} say the same of {plural(names, 'name')}, {HOW}")
 
@@ -107,7 +108,14 @@ def _wrong(case: ClusterCase, name: str, well: Mapping[str, Lookups]) -> Finding
     return None
 
 
+def _is_inside(case: ClusterCase, answer: Lookup) -> bool:
+    """Whether it is a Service's: of names outside the servers beyond may give each who asks another address."""
+    return within(answer.name, f"svc.{case.zone}")
+
+
 def _is_wrong(case: ClusterCase, answer: Lookup, told: Mapping[str, Lookup]) -> bool:
+    if not _is_inside(case, answer):
+        return False
     name, namespace, *_ = answer.name.split(".")
     service = case.or_without(lambda: case.case_of(namespace, name), None)
     if service is None or service.is_external_name or service.age(service.service) < YOUNG_SECONDS:

@@ -40,7 +40,9 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, unknown
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import DEFAULT_FILE, Capture, Target, capture, cluster_zones, ignores_empty_services
-from svcdoctor.names.lookup import Lookup, Lookups
+from svcdoctor.names.lookup import CONTROL, Lookup, Lookups
+from svcdoctor.names.nameserver import misled
+from svcdoctor.names.searchlist import answered_by
 from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.traffic import kept_from_dns
 from svcdoctor.text import duration, listing, plural
@@ -63,7 +65,6 @@ CHECK = Check(
         "clusterroles",
     ),
 )
-CONTROL = "kubernetes.default"
 ABSENT = ("nxdomain", "nodata")
 CACHED_SECONDS = 60.0  # a new Service may be denied this long: 30 s to be seen, 30 s in a cache that was asked before
 
@@ -227,6 +228,8 @@ def _short_name_fails(case: Case, asked: Asked) -> Finding:
     message = f"{_bare(first)} {_what(case, first)}, though {_bare(asked.full)} is right, {asked.where}"
     if not first.answered:
         return unknown("unknown-timeout", case.subject, message, _seen(asked, first), remedies=(_again(asked, first),))
+    if domain := answered_by(asked.said, first, case.zone):
+        return skipped(case.subject, f"{_bare(first)} is answered by search domain {domain}, not by the cluster")
     return fail(
         "dns-corefile-override",
         case.subject,
@@ -358,6 +361,7 @@ def _nothing_resolves(case: Case, asked: Asked, control: Lookup) -> Finding:
         " (NetworkPolicy, dnsPolicy, node)",
         *evidence,
         remedies=(_again(asked, control),),
+        because="dns-kubelet-clusterdns-wrong" if misled(case, asked.said) else None,
     )
 
 

@@ -31,7 +31,7 @@ from svcdoctor.cluster.tryservices import try_services
 from svcdoctor.diagnosis import CORE, Outcome, Scope, kinds_read
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Diagnosis, Gap, Unreadable
-from svcdoctor.names.lookup import Lookups, Vantage, service_name
+from svcdoctor.names.lookup import CONTROL, Lookups, Vantage, full_control, outside_name, service_name
 from svcdoctor.objects import RESOURCES, Pod, Service
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.rounds import Rounds
@@ -46,6 +46,7 @@ NAMES_A_SECOND = 5  # that a busy machine manages
 SERVERS_AT_ONCE = 4  # CoreDNS Pods that are asked, each by itself
 SERVER_SECONDS = 5.0
 MOST_NAMES = 100  # that each of them is asked for
+MOST_OUTSIDE = 2  # of them outside of the cluster: each may take as long as CoreDNS is waited for
 SOCKET_SECONDS = 5.0
 CONFIRM_SECONDS = 1.0  # between two looks at a Pod that does not listen
 SEEN_INSIDE = (
@@ -427,7 +428,10 @@ def servers_to_compare(world: World) -> list[Pod]:
 
 
 def server_questions(world: World, scope: Scope, only: Container[str] | None = None) -> list[Question]:
-    """What each CoreDNS Pod (or only these) is asked: the control, and the Services in scope, the youngest first."""
+    """What each CoreDNS Pod (or only these) is asked: the control, and the Services in scope, the youngest first.
+
+    For an alias its target is asked for, at the end: whoever does not answer there keeps no other name waiting.
+    """
     places = [(pod.metadata.namespace, pod.metadata.name) for pod in servers_to_compare(world)]
     asked = [place for place in places if only is None or "/".join(place) in only]
     services = services_in_scope(world, scope) if asked else []
@@ -435,8 +439,10 @@ def server_questions(world: World, scope: Scope, only: Container[str] | None = N
         return []
     zone = ClusterCase(world).zone
     services.sort(key=lambda item: (item.metadata.creation_timestamp or "", item.metadata.name), reverse=True)
-    forms = [service_name(item.metadata.name, item.metadata.namespace, zone) for item in services]
-    names = [*dict.fromkeys([service_name("kubernetes", "default", zone), *forms])][:MOST_NAMES]
+    outside = [name for item in services if (name := outside_name(item, zone))][:MOST_OUTSIDE]
+    inside = [item.metadata for item in services if not outside_name(item, zone)]
+    forms = [service_name(item.name, item.namespace, zone) for item in inside][: MOST_NAMES - 1 - len(outside)]
+    names = [*dict.fromkeys([service_name("kubernetes", "default", zone), *forms, *outside])]
     return [Question("/".join(place), [], names, [place], "", zone) for place in asked]
 
 
@@ -555,13 +561,18 @@ def _restarts(pod: Pod) -> int:
 
 
 def _names(services: list[Service], zone: str, *, short: bool) -> list[str]:
-    """The control first, then each Service as a person would type it, from the shortest form to the absolute one."""
-    names = ["kubernetes.default"]
+    """The control first, then each Service as a person would type it, from the shortest form to the absolute one.
+
+    Last what may have to wait for servers outside: what aliases stand for, as of an alias whose target is not found
+    CoreDNS does not say why; and a full name as people write it, which a search domain may take for its own.
+    """
+    names = [CONTROL]
     for service in services:
         name, namespace = service.metadata.name, service.metadata.namespace
         names += [name] if short else []
         names += [f"{name}.{namespace}", service_name(name, namespace, zone)]
-    return names
+    outside = dict.fromkeys(name for service in services if (name := outside_name(service, zone)))
+    return [*names, *outside, full_control(zone)]
 
 
 def pod_wanted(world: World, want: Want) -> Pod | None:

@@ -440,13 +440,14 @@ def _settle(name: str, verdicts: Sequence[_Verdict], conf: ResolvConf, server_an
     spoken = [verdict for verdict in verdicts if verdict.outcome != "silent"]
     worst = min(spoken or verdicts, key=lambda verdict: _WORST_FIRST.index(verdict.outcome))
     outcome, detail = worst.outcome, worst.detail
+    concluded = outcome == "silent" and server_answers
     if outcome in ("timeout", "refused", "servfail") and verdicts[0].outcome == "nxdomain":
         detail = f"{detail}; before that NXDOMAIN for {verdicts[0].query}"
     if outcome == "silent":
         outcome = "nxdomain" if server_answers else "error"
         if not server_answers:
             detail += "; nothing else was found either, so the DNS server may not answer at all"
-    return Lookup(name=name, outcome=outcome, canonical=canonical, detail=detail)
+    return Lookup(name=name, outcome=outcome, canonical=canonical, detail=detail, concluded=concluded)
 
 
 # --- the tools' words ----------------------------------------------------------------------------------------------

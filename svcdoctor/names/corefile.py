@@ -263,6 +263,13 @@ def capture(
     return None
 
 
+def forwarder(blocks: Sequence[ServerBlock], name: str) -> Directive | None:
+    """The line by which a name that the cluster does not have is asked of other servers; None where it is not."""
+    block = _responsible([block for block in blocks if not block.all("view")], name, {DNS_PORT})
+    lines = [line for line in block.all("forward") if line.args and within(name, line.args[0])] if block else []
+    return max(lines, key=lambda line: len(_bare(line.args[0])), default=None)
+
+
 def _responsible(blocks: list[ServerBlock], name: str, ports: set[str]) -> ServerBlock | None:
     """The block with the longest zone that the name is in."""
     candidates = [

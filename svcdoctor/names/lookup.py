@@ -5,7 +5,9 @@ Data only. probe.py makes these; checks, the report and recordings read them.
 
 from __future__ import annotations
 
-from svcdoctor.objects import Object
+import ipaddress
+
+from svcdoctor.objects import Object, Service
 
 ANSWERED = "answered"
 OUTCOMES = (ANSWERED, "nxdomain", "nodata", "timeout", "refused", "servfail", "error")
@@ -13,11 +15,29 @@ UNAVAILABLE = ("no-pod", "forbidden", "timeout", "no-tool", "error")
 NO_SHELL = "the container has no shell"
 NO_TOOL = "the container has a shell but no lookup tool"
 INSIDE = "asked inside"
+CONTROL = "kubernetes.default"  # the name that every cluster has
 
 
 def service_name(name: str, namespace: str, zone: str) -> str:
     """The absolute name of a Service, which no search list has a part in."""
     return f"{name}.{namespace}.svc.{zone}."
+
+
+def full_control(zone: str) -> str:
+    """The control as people write full names: without the final dot, so that the search list is tried first."""
+    return f"{CONTROL}.svc.{zone}"
+
+
+def outside_name(service: Service, zone: str) -> str:
+    """The absolute name of the world outside that an ExternalName Service is an alias of; "" where it is of none."""
+    alias = (service.spec.external_name or "").rstrip(".").lower()
+    if service.spec.type != "ExternalName" or "." not in alias or f".{alias}".endswith((f".{zone}", ".svc")):
+        return ""
+    try:
+        ipaddress.ip_address(alias)
+    except ValueError:
+        return f"{alias}."
+    return ""
 
 
 class ResolvConf(Object, frozen=True):
@@ -65,6 +85,8 @@ class Lookup(Object, frozen=True):
     from_hosts: bool = False
     """The Pod's /etc/hosts has the name: DNS was not asked."""
     seconds: float = 0.0
+    concluded: bool = False
+    """No server said that the name does not exist: the tool found nothing, and the server knows other names."""
     detail: str = ""
     """The tool's own words when it did not answer, on one printable line."""
 
@@ -154,7 +176,13 @@ class Lookups(Object, frozen=True):
 
     @property
     def any_answered(self) -> bool:
-        return any(lookup.answered for lookup in self.lookups)
+        """DNS knew one of the names: each Pod has its own in /etc/hosts."""
+        return any(lookup.answered and not lookup.from_hosts for lookup in self.lookups)
+
+    def knows_the_cluster(self, zone: str) -> bool:
+        """Whoever was asked has answered for the control, so that what else is said comes from a server that works."""
+        asked = [self.answer(name) for name in (CONTROL, service_name("kubernetes", "default", zone))]
+        return any(answer is not None and answer.answered for answer in asked)
 
     @property
     def all_failed(self) -> bool:

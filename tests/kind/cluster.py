@@ -123,6 +123,21 @@ def create(kubeconfig: Path) -> None:
     )
 
 
+# Names of the world outside that suites and manifests use. Where the tests run, nobody may be there to ask for them.
+OUTSIDE = "example.com example.org api.example.com db.example.com ledger.example.com cart.example.com kubernetes.io"
+
+
+def know_outside_names(cluster: Cluster) -> None:
+    """Let CoreDNS answer for OUTSIDE; it reads its configuration again within a minute."""
+    config = json.loads(cluster.kubectl("-n", "kube-system", "get", "configmap", "coredns", "-o", "json"))
+    text: str = config["data"]["Corefile"]
+    if OUTSIDE in text:
+        return
+    hosts = f"    hosts {{\n        192.0.2.7 {OUTSIDE}\n        fallthrough\n    }}\n"
+    patch = json.dumps({"data": {"Corefile": text.replace("    kubernetes ", f"{hosts}    kubernetes ", 1)}})
+    cluster.kubectl("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p", patch)
+
+
 def permissive_crds() -> str:
     """A List of CustomResourceDefinitions for every kind of another project that a check may read.
 

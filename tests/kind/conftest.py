@@ -13,7 +13,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from cluster import CLUSTER_NAME, Cluster, create, environment_of, kind, permissive_crds, why_missing
+from cluster import (
+    CLUSTER_NAME,
+    Cluster,
+    create,
+    environment_of,
+    kind,
+    know_outside_names,
+    permissive_crds,
+    why_missing,
+)
 from reported import healthy, until
 
 # Ten minutes long, and hard on the cluster: `make soak`.
@@ -34,6 +43,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         kubeconfig.write_text(kind("get", "kubeconfig", "--name", running), encoding="utf-8")
         found = Cluster(running, kubeconfig, environment_of(running, kubeconfig, directory))
         found.kubectl("apply", "-f", "-", input=permissive_crds())
+        know_outside_names(found)
         yield found
         return
     kind("delete", "cluster", "--name", CLUSTER_NAME, "--kubeconfig", str(kubeconfig))
@@ -41,6 +51,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         create(kubeconfig)
         made = Cluster(CLUSTER_NAME, kubeconfig, environment_of(CLUSTER_NAME, kubeconfig, directory))
         made.kubectl("apply", "-f", "-", input=permissive_crds())
+        know_outside_names(made)
         made.kubectl("wait", "--for=condition=Ready", "nodes", "--all", "--timeout=150s")
         made.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=150s")
         yield made

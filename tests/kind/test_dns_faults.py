@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from cluster import Cluster
-from reported import codes, diagnose, healthy, service, shared_fault, shop, until
+from reported import AGNHOST, SHOP, codes, diagnose, healthy, service, shared_fault, shop, until
 
 
 def test_dns_is_asked_at_coredns_where_no_pod_has_a_shell(healthy_cluster: Cluster) -> None:
@@ -86,7 +87,7 @@ def corefile_of(cluster: Cluster) -> str:
 
 
 @contextmanager
-def corefile(cluster: Cluster, text: str, *, restart: bool = True) -> Iterator[None]:
+def corefile(cluster: Cluster, text: str, *, restart: bool = True, healed: tuple[str, ...] = ("-A",)) -> Iterator[None]:
     """CoreDNS with another configuration, which new Pods of it may refuse."""
     before = corefile_of(cluster)
     write = ("-n", "kube-system", "patch", "configmap", "coredns", "--type=merge", "-p")
@@ -97,7 +98,7 @@ def corefile(cluster: Cluster, text: str, *, restart: bool = True) -> Iterator[N
         yield
     finally:
         configure_coredns(cluster, before)
-        until(cluster, healthy, "-A")
+        until(cluster, healthy, *healed)
 
 
 def test_the_corefile_is_refused_by_new_pods_of_coredns(healthy_cluster: Cluster) -> None:
@@ -179,6 +180,145 @@ def test_the_cache_of_the_nodes_does_not_start(healthy_cluster: Cluster) -> None
     finally:
         healthy_cluster.kubectl("-n", "kube-system", "delete", "daemonset", "node-local-dns", "--timeout=60s")
     until(healthy_cluster, healthy, "-A")
+
+
+def test_the_kubelet_of_a_node_names_another_server(healthy_cluster: Cluster) -> None:
+    """The kubelet says it for some seconds: a Pod keeps the resolv.conf that it was started with."""
+    node, other = f"{healthy_cluster.name}-worker2", "10.96.0.99"
+    kubectl = healthy_cluster.kubectl
+    own = kubectl("-n", "kube-system", "get", "service", "kube-dns", "-o", "jsonpath={.spec.clusterIP}")
+    with shop(healthy_cluster, "f-kubelet", placement=f"nodeName: {node}") as namespace:
+        again = ("-n", namespace, "replace", "--force", "-f", "-")
+        manifest = SHOP % {"image": AGNHOST, "placement": f"nodeName: {node}"}
+        tell_pods(node, own, other)
+        try:
+            kubectl(*again, input=manifest)
+            kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/web", "--timeout=60s")
+        finally:
+            tell_pods(node, other, own)
+        report = until(healthy_cluster, certain("dns-kubelet-clusterdns-wrong"), "-n", namespace)
+        message = finding(report, "dns-kubelet-clusterdns-wrong")["message"]
+        assert node in message and other in message and own in message
+        kubectl(*again, input=manifest)
+        until(healthy_cluster, healthy, "-n", namespace)
+
+
+ALIASES = """
+kind: Service
+apiVersion: v1
+metadata: {name: pay}
+spec: {type: ExternalName, externalName: api.payments.test}
+---
+kind: Service
+apiVersion: v1
+metadata: {name: mail}
+spec: {type: ExternalName, externalName: smtp.mailer.test}
+"""
+
+
+def test_coredns_forwards_to_servers_that_are_not_there(healthy_cluster: Cluster) -> None:
+    """Nobody listens on that port beside CoreDNS, so that it fails at once with every name of the outside."""
+    text = corefile_of(healthy_cluster).replace("forward . /etc/resolv.conf", "forward . 127.0.0.1:9")
+    with shop(healthy_cluster, "f-upstream") as namespace:
+        healthy_cluster.kubectl("-n", namespace, "apply", "-f", "-", input=ALIASES)
+        with corefile(healthy_cluster, text, healed=("-n", "kube-system")):
+            report = until(
+                healthy_cluster,
+                lambda _, found: "dns-upstream-broken" in codes(found["cluster"]["findings"], "warn"),
+                "-n",
+                namespace,
+            )
+        assert "127.0.0.1:9" in finding(report, "dns-upstream-broken")["message"]
+        assert service(report, namespace, "web")["status"] == "pass", "names of the cluster resolve"
+
+
+WILDCARD = """
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: resolver}
+data:
+  Corefile: |
+    wild.test:53 {
+        template IN A {
+            answer "{{ .Name }} 60 IN A 192.0.2.66"
+        }
+        template IN AAAA {
+            rcode NOERROR
+        }
+    }
+    .:53 {
+        forward . %(dns)s
+    }
+---
+kind: Pod
+apiVersion: v1
+metadata: {name: resolver, labels: {app: resolver}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: coredns
+      image: %(image)s
+      imagePullPolicy: IfNotPresent
+      args: [-conf, /etc/coredns/Corefile]
+      volumeMounts: [{name: config, mountPath: /etc/coredns}]
+  volumes: [{name: config, configMap: {name: resolver}}]
+---
+kind: Service
+apiVersion: v1
+metadata: {name: resolver}
+spec:
+  selector: {app: resolver}
+  ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
+"""
+SEARCHING = """
+kind: Pod
+apiVersion: v1
+metadata: {name: client}
+spec:
+  terminationGracePeriodSeconds: 0
+  dnsPolicy: None
+  dnsConfig:
+    nameservers: [%(resolver)s]
+    searches: [%(searches)s]
+    options: [{name: ndots, value: "5"}]
+  containers:
+    - {name: client, image: registry.k8s.io/e2e-test-images/agnhost:2.57, imagePullPolicy: IfNotPresent, args: [pause]}
+"""
+
+
+def test_a_search_domain_answers_every_name(healthy_cluster: Cluster) -> None:
+    """A name server of its own, which has a wildcard record; nothing of the cluster is changed."""
+    kubectl = healthy_cluster.kubectl
+    system = ("-n", "kube-system", "get")
+    dns = kubectl(*system, "service", "kube-dns", "-o", "jsonpath={.spec.clusterIP}")
+    image = kubectl(*system, "deployment", "coredns", "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+    code = "dns-search-wildcard-hijack"
+    with shop(healthy_cluster, "f-wildcard") as namespace:
+        inside = f"{namespace}.svc.cluster.local, svc.cluster.local, cluster.local"
+        apply = ("-n", namespace, "apply", "-f", "-")
+        kubectl(*apply, input=WILDCARD % {"dns": dns, "image": image})
+        kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/resolver", "--timeout=60s")
+        resolver = kubectl("-n", namespace, "get", "service", "resolver", "-o", "jsonpath={.spec.clusterIP}")
+        asked = ("-n", namespace, "web", "--from", "client")
+
+        def ask_from(searches: str) -> None:
+            kubectl("-n", namespace, "delete", "pod", "client", "--ignore-not-found", "--timeout=60s")
+            kubectl(*apply, input=SEARCHING % {"resolver": resolver, "searches": searches})
+            kubectl("-n", namespace, "wait", "--for=condition=Ready", "pod/client", "--timeout=60s")
+
+        ask_from(inside)
+        until(healthy_cluster, lambda status, _: status == 0, *asked)
+        ask_from(f"{inside}, wild.test")
+        until(healthy_cluster, lambda _, found: code in codes(found["cluster"]["findings"], "fail"), *asked)
+        ask_from(f"wild.test, {inside}")
+        until(healthy_cluster, lambda _, found: service(found, namespace, "web")["cause"] == code, *asked)
+
+
+def tell_pods(node: str, before: str, after: str) -> None:
+    """Have the kubelet of a node write another name server into the resolv.conf of its Pods."""
+    file = "/var/lib/kubelet/config.yaml"
+    script = f"sed -i 's/^- {before}$/- {after}/' {file} && grep -q '^- {after}$' {file} && systemctl restart kubelet"
+    subprocess.run(["docker", "exec", node, "sh", "-c", script], check=True, capture_output=True, timeout=60)
 
 
 CALLER = """
