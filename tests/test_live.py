@@ -15,8 +15,10 @@ import pytest
 
 from simulate import simulate
 from svcdoctor.clients.connection import Connection, Connections
-from svcdoctor.cluster.collect import Question
+from svcdoctor.cluster.fromclient import Plan
 from svcdoctor.cluster.kube import Cluster, ConnectOptions
+from svcdoctor.cluster.probe import LOOK_UP
+from svcdoctor.cluster.questions import Question
 from svcdoctor.cluster.reflector import Pace
 from svcdoctor.cluster.schedule import Rhythm
 from svcdoctor.diagnosis import Scope, diagnose
@@ -252,7 +254,7 @@ def test_a_young_service_is_judged_when_its_time_is_up(
 def execs(server: WatchedApiServer) -> int:
     """How often a Pod was asked for names."""
     asked = (request for request in server.received if request.path.endswith("/exec"))
-    return sum(request.query["command"][0] == "sh" for request in asked)
+    return sum(LOOK_UP in request.query["command"] for request in asked)
 
 
 def test_names_are_looked_up_at_first_on_demand_and_never_because_of_an_event(
@@ -305,17 +307,17 @@ def test_a_client_that_was_chosen_connects_on_the_schedule_and_on_demand(
     client = server.documents("pods", "shop")[0]["metadata"]["name"]
     tried: list[int] = []
 
-    def connect(_: object, pod: Pod, targets: list[tuple[str, int]]) -> Connections:
-        tried.append(len(targets))
-        outcome = "open" if len(tried) > 1 else "timeout"
-        said = tuple(Connection(address, port, outcome, 2000) for address, port in targets)
+    def look(_: object, plan: Plan, **__: object) -> Connections:
+        tried.append(len(plan.targets))
+        outcome, pod = "open" if len(tried) > 1 else "timeout", plan.client
+        said = tuple(Connection(address, port, outcome, 2000) for address, port in plan.targets)
         return Connections(pod.metadata.namespace, pod.metadata.name, "web", "nc", said)
 
     def met() -> bool:
         service = screen.service("cart")
         return bool(service) and any(f"shop/{client} connects to" in step.message for step in service.steps)
 
-    monkeypatch.setattr("svcdoctor.cluster.schedule.connect", connect)
+    monkeypatch.setattr("svcdoctor.cluster.schedule.look_from", look)
     scope = Scope("shop", client=("shop", client))
     engine = live(scope, probe=True, timing=QUICK._replace(rhythm=Rhythm(3600.0, 3600.0, 3600.0)))
     screen.until(lambda: len(tried) == 1 and bool(screen.service("cart")))

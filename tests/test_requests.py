@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from svcdoctor.clients.requestplan import request_for
 from svcdoctor.cluster.connectlook import connect, requests_in
 from svcdoctor.cluster.connectscript import TOOLS, as_format
 from svcdoctor.cluster.forwardlook import forward
-from svcdoctor.cluster.fromclient import at_once, look_from
+from svcdoctor.cluster.fromclient import look_from, plan_from
 from svcdoctor.cluster.kube import ReadFailed
 from svcdoctor.cluster.podsocket import PortForwardError
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
@@ -385,7 +384,7 @@ class Recorded:
 
 
 def look(cluster: Recorded, world: World, client: str = "web") -> Connections:
-    return look_from(cluster, world, [cart(world).service], world.listed("pods", "shop")[client])
+    return look_from(cluster, plan_from(world, [cart(world).service], world.listed("pods", "shop")[client]))
 
 
 def test_what_opens_is_asked_by_one_exec() -> None:
@@ -416,13 +415,6 @@ def test_a_neighbour_is_asked_where_a_pod_does_not_reach_itself() -> None:
     said = look(cluster, shop(), "cart")
     assert cluster.asked == ["cart", "web"]
     assert said.witnesses[0].to(own, 80).is_open  # type: ignore[union-attr]
-
-
-def test_one_that_hangs_keeps_nobody_waiting() -> None:
-    freed = threading.Event()
-    asked = [lambda: "a", lambda: str(freed.wait(60)), lambda: "c"]
-    assert list(at_once(asked, time.monotonic() + 0.2)) == ["a", "c"]
-    freed.set()
 
 
 def test_the_same_request_is_sent_once_to_an_address() -> None:

@@ -112,10 +112,10 @@ def _of_chosen(case: Case) -> Iterator[Finding]:
     It may be a bystander. What is by design about it (policies, the traffic policy, a way that leads to itself) is no
     fault of the Service, nor is what it could not tell.
     """
-    if case.may_fail_already or not _is_to_be_tried(case):
+    if any(finding.status is Status.FAIL for _, finding in case.said) or not _is_to_be_tried(case):
         return
-    client = chosen_client(case)
-    if client is None or _why_moot(case, client):
+    client = chosen_client(case)  # who tries it does so while others look into its Pods
+    if client is None or case.may_fail_already or _why_moot(case, client):
         return
     found = [way for way in ways(case, client) if way.own or way.ends]
     if not found:
