@@ -53,6 +53,8 @@ MAY_IMPORT = {
     "clientpod": PURE,
     "statedclient": f"{PURE} podports mesh case",
     "witness": f"{PURE} case statedclient",
+    "failedway": f"{PURE} case statedclient witness",
+    "lostway": f"{PURE} case failedway policy statedclient traffic witness",
     "chosenclient": f"{PURE} podports mesh case statedclient traffic world",
     "finding": "objects text",
     "check": "finding",
@@ -111,8 +113,8 @@ MAY_IMPORT = {
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
-        "world answer"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness lostway "
+        "traffic world answer"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",
@@ -211,6 +213,7 @@ THIRD_PARTY = {
         "moments",
         "case",
         "checks",
+        "lostway",
         "adminpolicy",
         "gatewayroute",
         "baseline",
@@ -273,6 +276,8 @@ THINKING = {
     "connectscript",
     "requestplan",
     "witness",
+    "failedway",
+    "lostway",
     "chosenclient",
     "gateway",
     "checks",

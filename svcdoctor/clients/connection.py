@@ -116,7 +116,6 @@ class Connections(Object, frozen=True):
 
     def command(self, address: str, port: int) -> str:
         """The line that lets a person see the same."""
-        container = f" -c {self.container}" if self.container else ""
         host = f"[{address}]" if ":" in address else address
         tool = {
             "nc -e": f"nc -w 2 {address} {port} -e true",
@@ -126,9 +125,14 @@ class Connections(Object, frozen=True):
             "curl": f"curl -v -m 2 telnet://{host}:{port}",
             "agnhost": f"/agnhost connect --timeout=2s {host}:{port}",
         }.get(self.tool, f"nc -zvw 2 {address} {port}")
+        return self.running(tool)
+
+    def running(self, command: str) -> str:
+        """The line with which a person runs a command in the same place."""
         if self.added:
-            return f"kubectl -n {self.namespace} debug {self.pod} -it --image={self.image} -- {tool}"
-        return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {tool}"
+            return f"kubectl -n {self.namespace} debug {self.pod} -it --image={self.image} -- {command}"
+        container = f" -c {self.container}" if self.container else ""
+        return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {command}"
 
 
 class Forwarded(Object, frozen=True):
