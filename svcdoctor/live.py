@@ -385,10 +385,7 @@ class Live:
         if self._schedule:
             with self._lock:
                 self._schedule.look(self._world, [want for want in wants if want.resource == "sockets"])
-                # What is not read yet may tell who is to try a Service, or that nobody need.
-                if all(self._world.is_answered(*want) for want in wants if want.resource in RESOURCES):
-                    tries = [want for want in wants if want.resource == "connections"]
-                    self._schedule.try_services(self._world, tries)
+                self._schedule.try_services(self._world, wants)
         for want in sorted(wants):
             if want.resource not in RESOURCES:
                 continue  # lookups and looks, which have a schedule

@@ -34,7 +34,7 @@ from svcdoctor.cluster.socketlook import SOCKET_SECONDS, look_at_sockets
 from svcdoctor.cluster.tryservices import Job, Tries, tried
 from svcdoctor.diagnosis import Scope
 from svcdoctor.names.lookup import Lookups, Vantage
-from svcdoctor.objects import Pod
+from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
 
@@ -93,6 +93,7 @@ class Schedule:
         self._tries = Tries()
         self._tried: dict[str, float] = {}  # Services as NAMESPACE/NAME, and when they are to be tried again
         self._trying: set[str] = set()
+        self._tries_wait = False  # for objects, whose coming wakes the live thread anyway
         self._in_turn = threading.Semaphore(MOST_AT_ONCE)
         self.wants: frozenset[Want] = frozenset()  # what has to be read before anybody can be asked
         self._threads = 0
@@ -130,7 +131,8 @@ class Schedule:
         waiting = self._due.keys() - self._running - self._blocked
         ends = [self._due[namespace] for namespace in waiting]
         ends += [at + self._turn for place, at in self._looked.items() if place not in self._looking]
-        ends += [at for service, at in self._tried.items() if service not in self._trying]
+        if not self._tries_wait:
+            ends += [at for service, at in self._tried.items() if service not in self._trying]
         ends += [self._connects_at] if self._connects_at and not self.wants else []
         return max(0.0, min(ends, default=now + 3600.0) - now)
 
@@ -210,12 +212,15 @@ class Schedule:
         failed = bool(said.tried) and not all(one.is_open for one in said.tried)
         return min(self._rhythm.connections, self._rhythm.not_open if failed else float("inf"))
 
-    def try_services(self, world: World, wants: Iterable[Want]) -> None:
+    def try_services(self, world: World, wants: Collection[Want]) -> None:
         """Have clients try the Services that somebody wants to know about, and again those whose turn it is."""
         now = time.monotonic()
         again = {place for place, at in self._tried.items() if at <= now}
-        places = ({want.namespace for want in wants} | again) - self._trying
-        if not places or world.trials is None:
+        untried = (want for want in wants if want.resource == "connections" and not world.is_answered(*want))
+        places = ({want.namespace for want in untried} | again) - self._trying
+        # What is not read yet may tell who is to try a Service, or that nobody need.
+        self._tries_wait = not all(world.is_answered(*want) for want in wants if want.resource in RESOURCES)
+        if not places or world.trials is None or self._tries_wait:
             return
         if again:
             self._tries = Tries()  # who had no tool, or no right, may have it now
@@ -224,11 +229,9 @@ class Schedule:
             del self._tried[place]
         jobs = self._tries.plan(world, cases)
         planned = {place for job in jobs for place in job.services}
-        nobody = places - planned
-        if nobody:
+        if nobody := {f"{case.namespace}/{case.name}" for case in cases} - planned:
             world.trials = world.trials.with_those(nobody, "")
-            there = {f"{case.namespace}/{case.name}" for case in cases}
-            self._tried |= dict.fromkeys(nobody & there, now + self._rhythm.connections)
+            self._tried |= dict.fromkeys(nobody, now + self._rhythm.connections)
         self._trying |= planned
         for job in jobs:
             self._start(job)
