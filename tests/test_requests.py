@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from fake_apiserver import CERTIFICATE, KEY
 from simulate import simulate
@@ -436,6 +437,21 @@ def test_an_app_protocol_that_the_answer_contradicts() -> None:
     world = shop(None, {"appProtocol": "https"}, http="/", answers={"cart*": "HTTP 200 OK"})
     assert codes(world) == ["port-appprotocol-wrong"]
     assert not codes(shop(None, {"appProtocol": "https"}, http="/", answers={"cart*": "TLS"}))
+
+
+def test_the_line_that_shows_an_answer_runs_where_it_was_asked() -> None:
+    """A named port that says otherwise than what answers there, asked in the client and in a container added to it."""
+    world = shop(None, {"name": "https"}, http="/", answers={"cart*": "HTTP 200 OK"})
+    met = world.connections
+    assert met
+
+    def line() -> str:
+        (found,) = [one for one in diagnose(world, Scope("shop")).diagnosis.findings() if one.is_fault]
+        return next(remedy.command for remedy in found.remedies if remedy.do == "see it")
+
+    assert line().startswith("kubectl -n shop exec web -c app -- wget ")
+    world.connections = replace(met, added="container", image="busybox:1.36")
+    assert line().startswith("kubectl -n shop debug web -it --image=busybox:1.36 -- wget ")
 
 
 def test_a_program_that_takes_no_connections_is_dead() -> None:
