@@ -293,7 +293,7 @@ def look_up_in_pod(
         if NO_PROGRAM.search(f"{result.error}\n{result.stderr}\n{result.stdout}"):
             return not_looked_up(vantage, asked, "no-tool", NO_SHELL, seconds)
         if result.timed_out:
-            return not_looked_up(vantage, asked, "timeout", f"no output within {timeout:g} s", seconds)
+            return not_looked_up(vantage, asked, "timeout", f"no output within {timeout:.0f} s", seconds)
         words = (
             one_line(result.error or result.stderr or result.stdout.replace(token, "")) or f"exit code {result.code}"
         )
