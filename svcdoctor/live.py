@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
-from svcdoctor.clients.connection import Connections
+from svcdoctor.clients.connection import Connections, Trials
 from svcdoctor.cluster.collect import AT_ONCE
 from svcdoctor.cluster.kube import Cluster, Event, Skipped
 from svcdoctor.cluster.reflector import (
@@ -32,7 +32,7 @@ from svcdoctor.cluster.reflector import (
     Replaced,
     StreamState,
 )
-from svcdoctor.cluster.schedule import Answered, Rhythm, Schedule
+from svcdoctor.cluster.schedule import Answered, Rhythm, Schedule, Tried
 from svcdoctor.diagnosis import CORE, Scope, diagnose_recorded, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
@@ -75,7 +75,7 @@ class Update(NamedTuple):
     judged: int = 0  # how often a Service was judged since the start
 
 
-Message: TypeAlias = News | Answered | Sockets | Connections | Callable[[], None]
+Message: TypeAlias = News | Answered | Sockets | Connections | Tried | Callable[[], None]
 
 
 class Live:
@@ -110,6 +110,7 @@ class Live:
             self._world.lookups = {}
             self._world.expects_lookups = True
             self._world.look_at_sockets()
+            self._world.trials = Trials() if scope.client is None else None
         self._log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
         self._news = False
         self._paused = False
@@ -232,6 +233,8 @@ class Live:
             self._take_sockets(message)
         elif isinstance(message, Connections):
             self._take_connections(message)
+        elif isinstance(message, Tried):
+            self._take_tried(message)
         elif isinstance(message, Replaced | Changed | Missed | Moved):
             if self._streams.get((message.stream.resource.name, message.stream.namespace)) is message.stream:
                 self._take_news(message)
@@ -321,11 +324,19 @@ class Live:
 
     def _take_connections(self, said: Connections) -> None:
         self._world.connections = said
+        self._log_connections(said)
+        if self._schedule:
+            self._schedule.connected(said)
+
+    def _take_tried(self, tried: Tried) -> None:
+        self._log_connections(tried.said)
+        if self._schedule:
+            self._world.trials = self._schedule.heard(self._world.trials or Trials(), tried)
+
+    def _log_connections(self, said: Connections) -> None:
         outcome = said.unavailable or f"{sum(one.is_open for one in said.tried)} of {len(said.tried)} connections open"
         first = next(((one.address, one.port) for one in said.tried), ("ADDRESS", 80))
         self._log.append(LogEntry("probe", said.command(*first), outcome, said.seconds, datetime.now(UTC)))
-        if self._schedule:
-            self._schedule.connected()
 
     # --- streams
 
@@ -374,6 +385,7 @@ class Live:
         if self._schedule:
             with self._lock:
                 self._schedule.look(self._world, [want for want in wants if want.resource == "sockets"])
+                self._schedule.try_services(self._world, wants)
         for want in sorted(wants):
             if want.resource not in RESOURCES:
                 continue  # lookups and looks, which have a schedule

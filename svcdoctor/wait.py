@@ -103,8 +103,9 @@ def _last_look(live: Live, scope: Scope, probe: bool, why: str) -> Diagnosis:
     world.expects_lookups = probe
     while wants := diagnose(world, scope).wants:
         for want in wants:
-            if want.resource in RESOURCES:
-                world.miss(Gap("list", want.resource, RESOURCES[want.resource].group, want.namespace, "timeout", why))
+            if want.resource != "lookups":
+                group = RESOURCES[want.resource].group if want.resource in RESOURCES else ""
+                world.miss(Gap("list", want.resource, group, want.namespace, "timeout", why))
             else:
                 world.learn(want.namespace, Lookups(Vantage(kind="exec"), unavailable="timeout", detail=why))
     return diagnose(world, scope).diagnosis

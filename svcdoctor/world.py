@@ -433,7 +433,7 @@ class World:
         self._sockets = self._sockets or {}
         place = (sockets.namespace, sockets.pod)
         before, self._sockets[place] = self._sockets.get(place), sockets
-        if before is None or before.listeners != sockets.listeners or before.started != sockets.started:
+        if before is None or _told_of(before) != _told_of(sockets):
             self._changed(("object", "sockets", *place))
 
     def sockets_of(self, pod: Pod) -> Sockets | None:
@@ -472,8 +472,11 @@ class World:
 
     @trials.setter
     def trials(self, said: Trials | None) -> None:
-        self._trials = said
-        self._changed(("scope", "connections"))
+        before, self._trials = self._trials, said
+        if before is None or said is None:
+            self._changed(("scope", "connections"))
+        else:
+            self._changed(*(("object", "connections", place) for place in said.other_than(before)))
 
     def connections_to(self, service: Service) -> Connections | None:
         """What the client that was chosen to try a Service met; None where nobody tries, or nobody could.
@@ -482,7 +485,7 @@ class World:
         """
         place = f"{service.metadata.namespace}/{service.metadata.name}"
         self._kinds[-1].add("connections")
-        self._note(("scope", "connections"))
+        self._note(("scope", "connections"), ("object", "connections", place))
         if self._trials is None or ("connections", place) in self._gaps:
             return None
         if place not in self._trials.client_of:
@@ -695,6 +698,10 @@ def _container_names(item: Any) -> Iterator[str]:
 def _scope(resource: str) -> Question:
     """Every Service asks this of every kind: of thousands of equal questions one is kept."""
     return ("scope", resource)
+
+
+def _told_of(sockets: Sockets) -> object:
+    return sockets.listeners, sockets.started, sockets.unavailable
 
 
 def _says_the_same(before: Any, after: Any) -> bool:

@@ -53,6 +53,8 @@ MAY_IMPORT = {
     "clientpod": PURE,
     "statedclient": f"{PURE} podports mesh case",
     "witness": f"{PURE} case statedclient",
+    "failedway": f"{PURE} case statedclient witness",
+    "lostway": f"{PURE} case failedway policy statedclient traffic witness",
     "chosenclient": f"{PURE} podports mesh case statedclient traffic world",
     "finding": "objects text",
     "check": "finding",
@@ -79,7 +81,7 @@ MAY_IMPORT = {
     "rollout": "objects template",
     "firstfix": "finding trial",
     "difference": "finding firstfix kubectl objects text world",
-    "dryrun": "collect finding firstfix kube kubectl world",
+    "dryrun": "parallel finding firstfix kube kubectl world",
     "given": "finding",
     "files": "finding objects text",
     "lines": "finding files",
@@ -113,8 +115,8 @@ MAY_IMPORT = {
     "gatewayroute": f"{PURE} policy case world gateway",
     "checks": (
         f"{PURE} {QUESTIONS} case dependency podverdict "
-        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness traffic "
-        "world answer nameserver searchlist"
+        "mesh ingressclass gateway gatewayroute policy policyrule adminpolicy requestplan statedclient witness lostway "
+        "traffic world answer nameserver searchlist"
     ),
     "catalogue": "checks text",
     "roles": f"{PURE} case checks given",
@@ -127,8 +129,10 @@ MAY_IMPORT = {
     "reflector": "finding kube objects text",
     "live": f"{PURE} recording world case diagnosis doctor kube probe collect reflector schedule sharing",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
-    "contexts": "collect finding kube kubeconfig",
-    "schedule": f"{PURE} world clientpod diagnosis kube collect socketlook connectlook connection",
+    "contexts": "parallel finding kube kubeconfig",
+    "schedule": (
+        f"{PURE} world case clientpod deadline diagnosis fromclient kube parallel questions socketlook tryservices"
+    ),
     "changes": "finding",
     "exporter": "__init__ changes finding live objects reflector text",
     "eventwriter": "changes finding kube",
@@ -144,13 +148,19 @@ MAY_IMPORT = {
     "connectscript": "shell",
     "connectlook": "connection connectscript kube objects probe case request requestplan statedclient world",
     "forwardlook": "connection kube objects podsocket probe request",
-    "fromclient": "case connection connectlook forwardlook objects probe reconcile request statedclient world",
-    "tryservices": "connection objects case chosenclient connectlook probe world",
-    "collect": (
-        f"{PURE} world fromclient case clientpod diagnosis kube probe socketlook connectlook rounds tryservices"
+    "parallel": "",
+    "deadline": "",
+    "fromclient": (
+        "case connection connectlook deadline forwardlook objects parallel probe reconcile request statedclient world"
     ),
+    "tryservices": "connection objects case chosenclient connectlook deadline parallel probe world",
+    "questions": f"{PURE} world case clientpod diagnosis kube probe",
+    "looks": (
+        f"{PURE} world case connectlook deadline diagnosis fromclient kube parallel questions socketlook tryservices"
+    ),
+    "collect": f"{PURE} world deadline diagnosis kube looks parallel questions rounds",
     "probepod": "lookup text",
-    "additions": "collect kube lookup objects probe probepod template world",
+    "additions": "questions parallel kube lookup objects probe probepod template world",
     "rbac": "diagnosis objects",
     "recording": f"{PURE} world diagnosis",
     "vocabulary": "diagnosis",
@@ -193,7 +203,7 @@ THIRD_PARTY = {
     "click": {"cli", "commands"},
     "yaml": {"difference", "kubeconfig", "files", "rbac", "report", "session"},
     "msgspec": {
-        "collect",
+        "looks",
         "connectlook",
         "tryservices",
         *PURE.split(),
@@ -206,6 +216,7 @@ THIRD_PARTY = {
         "moments",
         "case",
         "checks",
+        "lostway",
         "adminpolicy",
         "gatewayroute",
         "baseline",
@@ -268,6 +279,8 @@ THINKING = {
     "connectscript",
     "requestplan",
     "witness",
+    "failedway",
+    "lostway",
     "chosenclient",
     "gateway",
     "checks",

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import pytest
 
 from simulate import simulate
 from svcdoctor.case import Case
-from svcdoctor.clients.connection import Connection, Connections
+from svcdoctor.clients.connection import Connection, Connections, Trials
 from svcdoctor.cluster import connectlook
-from svcdoctor.cluster.collect import in_parallel
 from svcdoctor.cluster.connectscript import AT_ONCE, CONNECT
-from svcdoctor.cluster.tryservices import MOST_SERVICES, try_services, with_those_again
+from svcdoctor.cluster.deadline import Deadline
+from svcdoctor.cluster.tryservices import MOST_SERVICES, Tries, with_those_again
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
 from svcdoctor.finding import Step
 from svcdoctor.recordings.redact import Redactor
@@ -68,7 +67,8 @@ class Pods:
 def tried(world: World, pods: Pods, seconds: float = 60.0) -> dict[str, str]:
     """The client of each Service, as WORKLOAD."""
     cases = [Case(world, item) for item in world.listed("services", "shop").values()]
-    world.trials = try_services(world, cases, partial(in_parallel, workers=8), pods, seconds)
+    tries = Tries()
+    world.trials = tries.all_of(pods, world, cases, tries.plan(world, cases), Trials(), Deadline(seconds))
     return {place: client.partition("/")[2].partition("-")[0] for place, client in world.trials.client_of.items()}
 
 

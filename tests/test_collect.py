@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from fake_apiserver import Exchange, failure, reply
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
-from svcdoctor.cluster.collect import AT_ONCE, Collected, Options, Progress, collect, in_parallel, server_questions
+from svcdoctor.cluster.collect import AT_ONCE, Collected, Options, Progress, collect
 from svcdoctor.cluster.kube import Cluster, ConnectOptions, ReadFailed, Unauthenticated, Unreachable
+from svcdoctor.cluster.probe import LOOK_UP
+from svcdoctor.cluster.questions import server_questions
 from svcdoctor.diagnosis import CORE, Scope, kinds_read
 from svcdoctor.labels import parse
 from svcdoctor.objects import RESOURCES, Pod
@@ -209,8 +210,10 @@ def test_after_the_deadline_nothing_is_asked(server: SimulatedApiServer, cluster
 # --- lookups -----------------------------------------------------------------------------------------------------
 
 
-def execs(server: SimulatedApiServer) -> list[str]:
-    return [request.path.split("/")[4] for request in server.received if request.path.endswith("/exec")]
+def lookup_execs(server: SimulatedApiServer) -> list[str]:
+    """The namespaces whose Pods were asked for names, once for each exec."""
+    execs = [request for request in server.received if request.path.endswith("/exec")]
+    return sorted(request.path.split("/")[4] for request in execs if LOOK_UP in request.query["command"])
 
 
 def test_one_pod_of_each_namespace_with_services_in_scope_is_asked(
@@ -223,7 +226,7 @@ def test_one_pod_of_each_namespace_with_services_in_scope_is_asked(
     assert set(lookups) == {"default", "kube-system", "shop", "store"} | servers
     assert {lookups[place].unavailable for place in servers} == {"forbidden"}
     assert lookups["shop"].unavailable == "forbidden"
-    assert sorted(execs(server)) == ["shop", "store"]
+    assert lookup_execs(server) == ["shop", "store"]
 
 
 def test_each_coredns_pod_is_asked_by_itself_for_the_control_and_the_youngest_services_first() -> None:
@@ -254,7 +257,7 @@ def test_the_chosen_pod_is_fetched_once_and_asked_for_every_namespace(
     pod = server.documents("pods", "store")[0]["metadata"]["name"]
     collect(cluster, Scope(client=("store", pod)), Options())
     assert [request.path for request in server.received].count(f"/api/v1/namespaces/store/pods/{pod}") == 1
-    assert set(execs(server)) == {"store"}
+    assert lookup_execs(server) == ["store"] * 4
 
 
 def test_a_chosen_pod_that_is_not_there_is_said_before_anything_is_read(
@@ -275,55 +278,6 @@ def test_what_goes_on_is_told(cluster: Cluster) -> None:
     told: list[str] = []
     collect(cluster, Scope("shop"), NO_PROBE, Progress(told.append))
     assert told[0] == f"reading {len([kind for kind in kinds_read() if kind in AT_ONCE])} kinds in shop"
-
-
-# --- in parallel -------------------------------------------------------------------------------------------------
-
-
-def test_results_come_in_the_order_of_the_jobs() -> None:
-    last_is_done = threading.Event()
-
-    def work(job: int) -> int:
-        if job == 0:
-            last_is_done.wait(30)
-        if job == 3:
-            last_is_done.set()
-        return job * job
-
-    assert list(in_parallel([0, 1, 2, 3], work, 2)) == [(0, 0), (1, 1), (2, 4), (3, 9)]
-
-
-def test_no_more_run_at_once_than_allowed() -> None:
-    running: list[int] = []
-    most: list[int] = []
-    both = threading.Barrier(2)
-
-    def work(job: int) -> None:
-        running.append(job)
-        both.wait(30)
-        most.append(len(running))
-        both.wait(30)
-        running.remove(job)
-
-    assert len(list(in_parallel(list(range(6)), work, 2))) == 6
-    assert max(most) <= 2
-
-
-def test_an_error_is_raised_where_its_result_is_asked_for() -> None:
-    def work(job: int) -> int:
-        if job == 1:
-            raise ValueError(f"job {job}")
-        return job
-
-    results = in_parallel([0, 1, 2], work, 2)
-    assert next(results) == (0, 0)
-    with pytest.raises(ValueError, match="job 1"):
-        next(results)
-
-
-def test_no_jobs_are_no_results() -> None:
-    nothing: list[Any] = []
-    assert list(in_parallel(nothing, lambda job: job, 4)) == []
 
 
 # --- what Pods listen on -----------------------------------------------------------------------------------------
@@ -367,7 +321,7 @@ def test_a_pod_is_said_not_to_listen_only_after_a_second_look(
         listeners = tuple(Listener("TCP", "0.0.0.0", port) for port in ports)
         return Sockets(pod.metadata.namespace, pod.metadata.name, "web", listeners, started=started_last(pod))
 
-    monkeypatch.setattr("svcdoctor.cluster.collect.look_at_sockets", look)
+    monkeypatch.setattr("svcdoctor.cluster.looks.look_at_sockets", look)
     monkeypatch.setattr("svcdoctor.cluster.collect.CONFIRM_SECONDS", 0.0)
     with SimulatedApiServer(simulate(UNPROVEN)) as server:
         collected = collect(connect(server), Scope("shop"), Options())

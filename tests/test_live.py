@@ -15,10 +15,13 @@ import pytest
 
 from simulate import simulate
 from svcdoctor.clients.connection import Connection, Connections
-from svcdoctor.cluster.collect import Question
+from svcdoctor.cluster.fromclient import Plan
 from svcdoctor.cluster.kube import Cluster, ConnectOptions
+from svcdoctor.cluster.probe import LOOK_UP
+from svcdoctor.cluster.questions import Question
 from svcdoctor.cluster.reflector import Pace
 from svcdoctor.cluster.schedule import Rhythm
+from svcdoctor.cluster.tryservices import Job
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import ServiceDiagnosis, Status
 from svcdoctor.live import Live, Replayed, Timing, Update, share_with_neighbour
@@ -252,7 +255,7 @@ def test_a_young_service_is_judged_when_its_time_is_up(
 def execs(server: WatchedApiServer) -> int:
     """How often a Pod was asked for names."""
     asked = (request for request in server.received if request.path.endswith("/exec"))
-    return sum(request.query["command"][0] == "sh" for request in asked)
+    return sum(LOOK_UP in request.query["command"] for request in asked)
 
 
 def test_names_are_looked_up_at_first_on_demand_and_never_because_of_an_event(
@@ -305,17 +308,17 @@ def test_a_client_that_was_chosen_connects_on_the_schedule_and_on_demand(
     client = server.documents("pods", "shop")[0]["metadata"]["name"]
     tried: list[int] = []
 
-    def connect(_: object, pod: Pod, targets: list[tuple[str, int]]) -> Connections:
-        tried.append(len(targets))
-        outcome = "open" if len(tried) > 1 else "timeout"
-        said = tuple(Connection(address, port, outcome, 2000) for address, port in targets)
+    def look(_: object, plan: Plan, **__: object) -> Connections:
+        tried.append(len(plan.targets))
+        outcome, pod = "open" if len(tried) > 1 else "timeout", plan.client
+        said = tuple(Connection(address, port, outcome, 2000) for address, port in plan.targets)
         return Connections(pod.metadata.namespace, pod.metadata.name, "web", "nc", said)
 
     def met() -> bool:
         service = screen.service("cart")
         return bool(service) and any(f"shop/{client} connects to" in step.message for step in service.steps)
 
-    monkeypatch.setattr("svcdoctor.cluster.schedule.connect", connect)
+    monkeypatch.setattr("svcdoctor.cluster.schedule.look_from", look)
     scope = Scope("shop", client=("shop", client))
     engine = live(scope, probe=True, timing=QUICK._replace(rhythm=Rhythm(3600.0, 3600.0, 3600.0)))
     screen.until(lambda: len(tried) == 1 and bool(screen.service("cart")))
@@ -324,6 +327,44 @@ def test_a_client_that_was_chosen_connects_on_the_schedule_and_on_demand(
     engine.run_again()
     screen.until(met)
     assert len(tried) == 2
+
+
+def test_who_was_chosen_tries_a_service_until_it_answers(
+    screen: Screen, live: StartLive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same as a run that ends finds, with nobody named."""
+    opens = [False]
+
+    def met(_: object, job: Job, __: object) -> Connections:
+        outcome = "open" if opens[0] else "refused"
+        said = tuple(Connection(address, port, outcome) for address, port in job.targets)
+        control = Connection("10.96.0.1", 443, "open")
+        return Connections(job.pod.metadata.namespace, job.pod.metadata.name, "web", "nc", (*said, control))
+
+    def unseen(_: object, pod: Pod, **__: object) -> Sockets:
+        started = started_last(pod)
+        return Sockets(pod.metadata.namespace, pod.metadata.name, "", (), "no-tool", "no cat", started)
+
+    def connects(name: str) -> bool:
+        service = screen.service(name)
+        return bool(service) and any(" connects to 10.96." in step.message for step in service.steps)
+
+    monkeypatch.setattr("svcdoctor.cluster.schedule.tried", met)
+    monkeypatch.setattr("svcdoctor.cluster.schedule.look_at_sockets", unseen)
+    live(Scope("shop"), probe=True, timing=QUICK._replace(rhythm=Rhythm(connections=0.05, not_open=0.05)))
+    screen.until(lambda: cause(screen, "cart") == "port-target-unlistened")
+    assert any("connections open" in entry.outcome for entry in screen.last.log)
+    opens[0] = True
+    screen.until(lambda: cause(screen, "cart") is None and connects("cart") and connects("web"))
+
+
+def test_a_service_that_nobody_can_try_is_not_waited_for(
+    server: WatchedApiServer, screen: Screen, live: StartLive
+) -> None:
+    server.forbids = lambda resource, namespace: resource.startswith("pods/")
+    live(Scope("shop"), probe=True, timing=QUICK)
+    screen.until(lambda: bool(screen.service("cart")) and screen.last.is_whole)
+    assert cause(screen, "cart") is None
 
 
 def test_pods_are_looked_into_again_until_they_listen(

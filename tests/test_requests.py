@@ -8,13 +8,13 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from fake_apiserver import CERTIFICATE, KEY
 from simulate import simulate
@@ -26,7 +26,7 @@ from svcdoctor.clients.requestplan import request_for
 from svcdoctor.cluster.connectlook import connect, requests_in
 from svcdoctor.cluster.connectscript import TOOLS, as_format
 from svcdoctor.cluster.forwardlook import forward
-from svcdoctor.cluster.fromclient import at_once, look_from
+from svcdoctor.cluster.fromclient import look_from, plan_from
 from svcdoctor.cluster.kube import ReadFailed
 from svcdoctor.cluster.podsocket import PortForwardError
 from svcdoctor.diagnosis import Scope, diagnose, diagnose_recorded
@@ -385,7 +385,7 @@ class Recorded:
 
 
 def look(cluster: Recorded, world: World, client: str = "web") -> Connections:
-    return look_from(cluster, world, [cart(world).service], world.listed("pods", "shop")[client])
+    return look_from(cluster, plan_from(world, [cart(world).service], world.listed("pods", "shop")[client]))
 
 
 def test_what_opens_is_asked_by_one_exec() -> None:
@@ -418,13 +418,6 @@ def test_a_neighbour_is_asked_where_a_pod_does_not_reach_itself() -> None:
     assert said.witnesses[0].to(own, 80).is_open  # type: ignore[union-attr]
 
 
-def test_one_that_hangs_keeps_nobody_waiting() -> None:
-    freed = threading.Event()
-    asked = [lambda: "a", lambda: str(freed.wait(60)), lambda: "c"]
-    assert list(at_once(asked, time.monotonic() + 0.2)) == ["a", "c"]
-    freed.set()
-
-
 def test_the_same_request_is_sent_once_to_an_address() -> None:
     world = shop({"httpGet": {"port": 8080, "path": "/healthz"}})
     found = requests_in(world, [cart(world).service])
@@ -444,6 +437,21 @@ def test_an_app_protocol_that_the_answer_contradicts() -> None:
     world = shop(None, {"appProtocol": "https"}, http="/", answers={"cart*": "HTTP 200 OK"})
     assert codes(world) == ["port-appprotocol-wrong"]
     assert not codes(shop(None, {"appProtocol": "https"}, http="/", answers={"cart*": "TLS"}))
+
+
+def test_the_line_that_shows_an_answer_runs_where_it_was_asked() -> None:
+    """A named port that says otherwise than what answers there, asked in the client and in a container added to it."""
+    world = shop(None, {"name": "https"}, http="/", answers={"cart*": "HTTP 200 OK"})
+    met = world.connections
+    assert met
+
+    def line() -> str:
+        (found,) = [one for one in diagnose(world, Scope("shop")).diagnosis.findings() if one.is_fault]
+        return next(remedy.command for remedy in found.remedies if remedy.do == "see it")
+
+    assert line().startswith("kubectl -n shop exec web -c app -- wget ")
+    world.connections = replace(met, added="container", image="busybox:1.36")
+    assert line().startswith("kubectl -n shop debug web -it --image=busybox:1.36 -- wget ")
 
 
 def test_a_program_that_takes_no_connections_is_dead() -> None:

@@ -166,10 +166,7 @@ def _evidence(client: StatedClient, way: Way, answers: list[Answer] | None = Non
 
 def _see(client: StatedClient, way: Way) -> Remedy:
     answer = way.answers[0]
-    container = f" -c {client.said.container}" if client.said.container else ""
     scheme = "https" if answer.speaks == SPEAKS_TLS else "http"
     path = answer.asked.partition(" ")[2]
     tool = "wget -S -O- --no-check-certificate" if client.said.tool.startswith("nc") else "curl -vk"
-    command = f"{tool} {scheme}://{answer.place}{path}"
-    command = f"kubectl -n {client.said.namespace} exec {client.said.pod}{container} -- {command}"
-    return Remedy("see it", command, changes_cluster=False)
+    return Remedy("see it", client.said.running(f"{tool} {scheme}://{answer.place}{path}"), changes_cluster=False)

@@ -15,7 +15,8 @@ port-bind-wrong-family
     Why it breaks      Clients that try the other family first are refused, and some never try the second one.
     Confirm by hand    kubectl -n {namespace} exec POD -- cat /proc/net/tcp /proc/net/tcp6
     Fix                Let the program listen on ::, which takes both, or make the Service SingleStack.
-    Not a fault when   No client uses that family. A program that listens on :: for IPv6 alone is not told apart.
+    Not a fault when   No client uses that family. A program that listens on :: for IPv6 alone looks like one for both:
+                       with --from it is told apart, by the Pod's own connections.
 """
 
 from __future__ import annotations

@@ -116,7 +116,6 @@ class Connections(Object, frozen=True):
 
     def command(self, address: str, port: int) -> str:
         """The line that lets a person see the same."""
-        container = f" -c {self.container}" if self.container else ""
         host = f"[{address}]" if ":" in address else address
         tool = {
             "nc -e": f"nc -w 2 {address} {port} -e true",
@@ -126,9 +125,14 @@ class Connections(Object, frozen=True):
             "curl": f"curl -v -m 2 telnet://{host}:{port}",
             "agnhost": f"/agnhost connect --timeout=2s {host}:{port}",
         }.get(self.tool, f"nc -zvw 2 {address} {port}")
+        return self.running(tool)
+
+    def running(self, command: str) -> str:
+        """The line with which a person runs a command in the same place."""
         if self.added:
-            return f"kubectl -n {self.namespace} debug {self.pod} -it --image={self.image} -- {tool}"
-        return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {tool}"
+            return f"kubectl -n {self.namespace} debug {self.pod} -it --image={self.image} -- {command}"
+        container = f" -c {self.container}" if self.container else ""
+        return f"kubectl -n {self.namespace} exec {self.pod}{container} -- {command}"
 
 
 class Forwarded(Object, frozen=True):
@@ -152,12 +156,28 @@ class Trials(Object, frozen=True):
     met: dict[str, Connections] = field(default_factory=dict)
 
     def with_those(self, services: Iterable[str], client: str, said: Connections | None = None) -> Trials:
-        """These as well, which one client tried, or ("") nobody."""
-        before = self.met.get(client)
-        if said and before:
-            said = replace(said, tried=(*before.tried, *said.tried))
-        met = {**self.met, client: said} if said else self.met
-        return Trials({**self.client_of, **dict.fromkeys(services, client)}, met)
+        """These as well, which one client tried, or ("") nobody; what was met before at the same places is forgotten,
+        and with it clients that are nobody's any more."""
+        tried = set(services)
+        client_of = {**self.client_of, **dict.fromkeys(tried, client)}
+        met = {one: before for one, before in self.met.items() if one in client_of.values()}
+        if said:
+            others = {place for place, one in client_of.items() if one == client} - tried
+            places = {(one.address, one.port) for one in said.tried}
+            known = self.met[client].tried if others and client in self.met else ()
+            kept = (one for one in known if (one.address, one.port) not in places)
+            met[client] = replace(said, tried=(*kept, *said.tried))
+        return Trials(client_of, met)
+
+    def other_than(self, before: Trials) -> list[str]:
+        """The Services of which something else is said here, be it nothing any more."""
+
+        def told(trials: Trials, place: str) -> object:
+            client = trials.client_of.get(place)
+            return client, trials.met.get(client or "")
+
+        places = dict.fromkeys((*before.client_of, *self.client_of))
+        return [place for place in places if told(self, place) != told(before, place)]
 
 
 def outcome_of(code: int, words: str) -> str:

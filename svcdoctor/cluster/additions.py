@@ -17,9 +17,10 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 from svcdoctor.cluster import probe
-from svcdoctor.cluster.collect import LOOKUPS_AT_ONCE, Question, in_parallel
 from svcdoctor.cluster.kube import Cluster, KubeError, ReadFailed
+from svcdoctor.cluster.parallel import in_parallel
 from svcdoctor.cluster.probepod import LABELLED, Addition, Place, ephemeral_container, probe_pod, started
+from svcdoctor.cluster.questions import Question
 from svcdoctor.names.lookup import Lookups
 from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.pods.template import matches
@@ -125,7 +126,7 @@ class Additions:
             return {question.namespace: self._ask(place, question, seconds) for question in unheard}
 
         found = dict(said)
-        for _, heard in in_parallel(list(plan), look, LOOKUPS_AT_ONCE):
+        for _, heard in in_parallel(list(plan), look):
             for namespace, latest in heard.items():
                 found[namespace] = better(said[namespace], latest)
         return found

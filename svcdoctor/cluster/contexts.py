@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
-from svcdoctor.cluster.collect import in_parallel
 from svcdoctor.cluster.kube import Cluster, KubeError
 from svcdoctor.cluster.kubeconfig import ConnectOptions, choose
+from svcdoctor.cluster.parallel import in_parallel
 from svcdoctor.finding import Unseen
 
 CLUSTERS_AT_ONCE = 8

@@ -7,10 +7,10 @@ a port-forward to the Pods asks whether a program answers there at all.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,6 +19,8 @@ from svcdoctor.clients.connection import Connections, Forwarded
 from svcdoctor.clients.request import Request
 from svcdoctor.clients.statedclient import endpoints_to_try
 from svcdoctor.cluster.connectlook import CONNECT_SECONDS, Target, connect, requests_in, targets_in
+from svcdoctor.cluster.deadline import Deadline
+from svcdoctor.cluster.parallel import in_parallel
 from svcdoctor.cluster.probe import Cluster
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.objects import Pod, Service
@@ -43,33 +45,57 @@ class End(NamedTuple):
         return self.address, self.port
 
 
+class Plan(NamedTuple):
+    """What a client is to try, and who may tell what a failure comes from: all that is read of the World for it."""
+
+    client: Pod
+    targets: list[Target]
+    requests: Mapping[Target, Request]
+    ends: list[list[End]]  # of each Service
+    neighbours: list[tuple[Pod, list[Target]]]  # and what they try of that which failed
+
+
+def plan_from(world: World, services: Sequence[Service], client: Pod, path: str = "") -> Plan:
+    """`path` is what to ask the Services for, instead of that of their Pods' readiness probes. Raises NotRead."""
+    cases = [Case(world, service) for service in services]
+    return Plan(
+        client,
+        targets_in(world, services, client),
+        requests_in(world, services, path),
+        [list(_ends(case)) for case in cases],
+        [found for case in cases for found in _neighbours(case, client)],
+    )
+
+
 def look_from(
     cluster: Cluster,
-    world: World,
-    services: Sequence[Service],
-    client: Pod,
-    path: str = "",
+    plan: Plan,
     *,
     timeout: float = CONNECT_SECONDS,
+    turn: AbstractContextManager[Any] = nullcontext(),  # noqa: B008 - does nothing
 ) -> Connections:
-    """What this client meets, and what others say of that. Never raises; all of it lasts `timeout` seconds at most."""
-    ends = time.monotonic() + timeout
-    requests = requests_in(world, services, path)
-    said = connect(cluster, client, targets_in(world, services, client), requests, timeout=timeout)
-    cases = [Case(world, service) for service in services]
+    """What this client meets, and what others say of that. Never raises; all of it lasts `timeout` seconds at most.
+
+    Whoever asks a Pod does so in `turn`, which lets some in at once.
+    """
+    deadline = Deadline(timeout)
+    with turn:
+        said = connect(cluster, plan.client, plan.targets, plan.requests, timeout=deadline.left())
+    look = _Beside(cluster, plan, deadline, turn)
     if said.unavailable in NOTHING_RUNS:
-        first = [end for case in cases for end in list(_ends(case))[:1]]
-        return replace(said, forwarded=_forwarded(cluster, first, requests, ends))
+        return replace(said, forwarded=look.forwarded([end for ends in plan.ends for end in ends[:1]]))
     if said.unavailable:
         return said
-    deaf = [end for case in cases for end in _ends(case) if _is_deaf(said, end)]
-    distinct = list({end.pod.metadata.name: end for end in deaf if end.pod is not client}.values())[:MOST_BACKENDS]
-    looks = [_inside(cluster, end, ends) for end in distinct]
-    looks += [_beside(cluster, *found, ends) for case in cases for found in _neighbours(case, client, said)]
-    witnesses = tuple(at_once(looks, ends))
+    deaf = [end for ends in plan.ends for end in ends if _is_deaf(said, end)]
+    distinct = list({end.pod.metadata.name: end for end in deaf if end.pod is not plan.client}.values())[:MOST_BACKENDS]
+    looks = [look.inside(end) for end in distinct]
+    for pod, own in plan.neighbours:
+        if failed := [target for target in own if any(not one.is_open for one in said.all_to(*target))]:
+            looks.append(look.beside(pod, failed))
+    witnesses = look.in_time(looks)
     blind = {one.pod for one in witnesses if one.unavailable in NOTHING_RUNS}
     unseen = [end for end in distinct if end.pod.metadata.name in blind]
-    return replace(said, witnesses=witnesses, forwarded=_forwarded(cluster, unseen, requests, ends))
+    return replace(said, witnesses=witnesses, forwarded=look.forwarded(unseen))
 
 
 def _ends(case: Case) -> Iterator[End]:
@@ -83,6 +109,20 @@ def _ends(case: Case) -> Iterator[End]:
             yield End(pods[view.pod], view.address, number)
 
 
+def _neighbours(case: Case, client: Pod) -> Iterator[tuple[Pod, list[Target]]]:
+    """Who else could reach the Service by its address, where its own Pod does not: first those on the same node."""
+    own = [(address, port.port) for address in case.cluster_ips[:1] for port in case.ports if port.protocol == "TCP"]
+    ends = list(_ends(case))
+    if not own or not any(end.pod.metadata == client.metadata for end in ends):
+        return
+    behind = {end.pod.metadata.name for end in ends}
+    pods: Mapping[str, Pod] = case.or_without(lambda: case.listed("pods"), {})
+    others = [pod for name, pod in pods.items() if name not in behind and is_ready(pod) and not pod.spec.host_network]
+    others.sort(key=lambda pod: (pod.spec.node_name != client.spec.node_name, pod.metadata.name))
+    for pod in others[:MOST_NEIGHBOURS]:
+        yield pod, own
+
+
 def _is_deaf(said: Connections, end: End) -> bool:
     tried = said.to(*end.target)
     return tried is not None and not tried.is_open
@@ -91,56 +131,35 @@ def _is_deaf(said: Connections, end: End) -> bool:
 # --- what others meet ----------------------------------------------------------------------------------------------
 
 
-def _inside(cluster: Cluster, end: End, ends: float) -> Callable[[], Connections]:
-    loopback = "::1" if ":" in end.address else "127.0.0.1"
-    return _beside(cluster, end.pod, [(loopback, end.port), end.target], ends)
+class _Beside(NamedTuple):
+    cluster: Cluster
+    plan: Plan
+    deadline: Deadline
+    turn: AbstractContextManager[Any]
 
+    def inside(self, end: End) -> Callable[[], Connections]:
+        loopback = "::1" if ":" in end.address else "127.0.0.1"
+        return self.beside(end.pod, [(loopback, end.port), end.target])
 
-def _beside(cluster: Cluster, pod: Pod, targets: list[Target], ends: float) -> Callable[[], Connections]:
-    return lambda: connect(cluster, pod, targets, timeout=max(0.0, ends - time.monotonic()))
+    def beside(self, pod: Pod, targets: list[Target]) -> Callable[[], Connections]:
+        return lambda: connect(self.cluster, pod, targets, timeout=self.deadline.left())
 
+    def forwarded(self, meant: Sequence[End]) -> tuple[Forwarded, ...]:
+        if not meant:
+            return ()
+        from svcdoctor.cluster.forwardlook import forward  # takes a tenth of a second, and is seldom needed
 
-def _neighbours(case: Case, client: Pod, said: Connections) -> Iterator[tuple[Pod, list[Target]]]:
-    """Who else could reach the Service by its address, where its own Pod does not: first those on the same node."""
-    own = [(address, port.port) for address in case.cluster_ips[:1] for port in case.ports if port.protocol == "TCP"]
-    failed = [target for target in own if any(not one.is_open for one in said.all_to(*target))]
-    ends = list(_ends(case))
-    behind = {end.pod.metadata.name for end in ends}
-    if not failed or not any(end.pod.metadata == client.metadata for end in ends):
-        return
-    pods: Mapping[str, Pod] = case.or_without(lambda: case.listed("pods"), {})
-    others = [pod for name, pod in pods.items() if name not in behind and is_ready(pod) and not pod.spec.host_network]
-    others.sort(key=lambda pod: (pod.spec.node_name != client.spec.node_name, pod.metadata.name))
-    for pod in others[:MOST_NEIGHBOURS]:
-        yield pod, failed
+        def ask(end: End) -> Forwarded:
+            request = self.plan.requests.get(end.target)
+            return forward(self.cluster, end.pod, end.port, request, timeout=self.deadline.left())
 
+        return self.in_time([partial(ask, end) for end in meant[:MOST_FORWARDS]])
 
-def _forwarded(
-    cluster: Cluster, meant: Sequence[End], requests: Mapping[Target, Request], ends: float
-) -> tuple[Forwarded, ...]:
-    if not meant:
-        return ()
-    from svcdoctor.cluster.forwardlook import forward  # takes a tenth of a second, and is seldom needed
+    def in_time(self, asked: Sequence[Callable[[], R]]) -> tuple[R, ...]:
+        """The answers that come before the deadline: nobody waits for a slow one."""
 
-    def ask(end: End) -> Callable[[], Forwarded]:
-        left = max(0.0, ends - time.monotonic())
-        return lambda: forward(cluster, end.pod, end.port, requests.get(end.target), timeout=left)
+        def ask(one: Callable[[], R]) -> R:
+            with self.turn:
+                return one()
 
-    return tuple(at_once([ask(end) for end in meant[:MOST_FORWARDS]], ends))
-
-
-def at_once(asked: Sequence[Callable[[], R]], ends: float) -> Iterator[R]:
-    """The answers that come in time, in the order of the questions. Daemon threads: nobody waits for a slow one."""
-    answers: dict[int, R] = {}
-
-    def answer(number: int) -> None:
-        answers[number] = asked[number]()
-
-    threads = [threading.Thread(target=answer, args=(number,), daemon=True) for number in range(len(asked))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, ends - time.monotonic()))
-    for number in range(len(asked)):
-        if number in answers:
-            yield answers[number]
+        return tuple(answer for _, answer in in_parallel(asked, ask, ends=self.deadline.ends))

@@ -31,7 +31,7 @@ from svcdoctor.objects import Pod
 from svcdoctor.text import printable, shorten
 
 # The script gives up before its exec does, so that what it found so far still arrives.
-EXEC_MARGIN = 1.5
+EXEC_MARGIN = 1.0
 # The longest wait for one name: glibc's 5 s for a first answer, and the moment its second try needs.
 NAME_LIMIT = 6
 # Who waited less than this in vain has not shown that nobody answers.
@@ -293,7 +293,7 @@ def look_up_in_pod(
         if NO_PROGRAM.search(f"{result.error}\n{result.stderr}\n{result.stdout}"):
             return not_looked_up(vantage, asked, "no-tool", NO_SHELL, seconds)
         if result.timed_out:
-            return not_looked_up(vantage, asked, "timeout", f"no output within {timeout:g} s", seconds)
+            return not_looked_up(vantage, asked, "timeout", f"no output within {timeout:.0f} s", seconds)
         words = (
             one_line(result.error or result.stderr or result.stdout.replace(token, "")) or f"exit code {result.code}"
         )
@@ -808,9 +808,10 @@ def look_up(
 ) -> Lookups:
     """Look the names up from the best vantage there is: inside a candidate, else at CoreDNS as a candidate would.
 
-    At most MAX_EXECS containers are tried. A container is passed over when its namespace forbade an exec before, or
-    when another of the same image had nothing to look names up with.
+    At most MAX_EXECS containers are tried, and `timeout` seconds are for all of them. A container is passed over when
+    its namespace forbade an exec before, or when another of the same image had nothing to look names up with.
     """
+    deadline = time.monotonic() + timeout
     attempts: list[Attempt] = []
     failures: list[Lookups] = []
     forbidden: set[str] = set()
@@ -820,10 +821,11 @@ def look_up(
         namespace = pod.metadata.namespace
         if namespace in forbidden or image in useless:
             continue
-        if execs == MAX_EXECS:
+        left = deadline - time.monotonic()
+        if execs == MAX_EXECS or (failures and left < SHORTEST_TIMEOUT):
             break
         execs += 1
-        found = look_up_in_pod(cluster, namespace, pod.metadata.name, container, names, timeout=timeout)
+        found = look_up_in_pod(cluster, namespace, pod.metadata.name, container, names, timeout=left)
         attempts.extend(found.attempts)
         if not found.unavailable:
             return replace(found, attempts=tuple(attempts))
@@ -833,7 +835,8 @@ def look_up(
         elif found.unavailable == "no-tool":
             useless.add(image)
 
-    if replayed := _at_coredns(cluster, candidates, names, coredns_pods, dns_service_ip, zone):
+    left = deadline - time.monotonic()
+    if left > 0 and (replayed := _at_coredns(cluster, candidates, names, coredns_pods, dns_service_ip, zone, left)):
         attempts.extend(replayed.attempts)
         if not replayed.unavailable:
             return replace(replayed, attempts=tuple(attempts))
@@ -848,6 +851,7 @@ def _at_coredns(
     coredns_pods: Sequence[tuple[str, str]],
     dns_service_ip: str,
     zone: str,
+    seconds: float,
 ) -> Lookups | None:
     """CoreDNS asked as the first candidate that uses it; None when no candidate does, or no CoreDNS Pod is known."""
     if not coredns_pods:
@@ -857,13 +861,15 @@ def _at_coredns(
         # A Pod that asks another server would not get CoreDNS's answer: replaying it would prove nothing.
         if dns_service_ip and conf.nameservers[:1] == (dns_service_ip,):
             client = (pod.metadata.namespace, pod.metadata.name)
-            return look_up_at_coredns(cluster, coredns_pods, conf, names, client=client)
+            return look_up_at_coredns(cluster, coredns_pods, conf, names, client=client, timeout=seconds)
     if candidates:
         return None
     # Without any Pod a name without a dot means nothing, since its namespace is not known; the others do.
     conf = ResolvConf(nameservers=(dns_service_ip,), searches=(f"svc.{zone}", zone), ndots=5)
     dotted = [name for name in names if "." in name]
-    return look_up_at_coredns(cluster, coredns_pods, conf, dotted, client=("", "")) if dotted else None
+    if not dotted:
+        return None
+    return look_up_at_coredns(cluster, coredns_pods, conf, dotted, client=("", ""), timeout=seconds)
 
 
 def _none_worked(failures: Sequence[Lookups], candidates: Sequence[Pod], attempts: tuple[Attempt, ...]) -> Lookups:

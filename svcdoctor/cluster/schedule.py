@@ -1,7 +1,8 @@
-"""When names are looked up and Pods looked into, and the threads that do it: never because of an event.
+"""When names are looked up, Services tried and Pods looked into, and the threads that do it: never because of an event.
 
 Names by one exec a namespace, and by one port-forward a CoreDNS Pod; of Pods those whose ports nothing else proves.
-Where a person chose a client, it connects to the Services as often as it looks names up: one more exec.
+Services by the client that a person chose, else by those that are chosen for them, as often as names: one more exec a
+client. What is tried and seen is what a run that ends looks at (looks.py), by the same functions.
 The live thread decides and takes the answers; only the looking itself runs elsewhere.
 """
 
@@ -14,25 +15,30 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from svcdoctor.clients.clientpod import client_pod, no_such_client
-from svcdoctor.clients.connection import Connections
-from svcdoctor.cluster.collect import (
-    LOOKUPS_AT_ONCE,
-    SOCKET_SECONDS,
+from svcdoctor.clients.connection import Connections, Trials
+from svcdoctor.cluster.deadline import Deadline
+from svcdoctor.cluster.fromclient import Plan, look_from, plan_from
+from svcdoctor.cluster.kube import Cluster, KubeError
+from svcdoctor.cluster.parallel import MOST_AT_ONCE
+from svcdoctor.cluster.questions import (
     Question,
     ask,
+    cases_at,
+    probe_seconds,
     questions,
     server_questions,
     servers_to_compare,
     services_in_scope,
 )
-from svcdoctor.cluster.connectlook import Target, connect, targets_in
-from svcdoctor.cluster.kube import Cluster, KubeError
-from svcdoctor.cluster.socketlook import look_at_sockets
+from svcdoctor.cluster.socketlook import SOCKET_SECONDS, look_at_sockets
+from svcdoctor.cluster.tryservices import Job, Tries, tried
 from svcdoctor.diagnosis import Scope
 from svcdoctor.names.lookup import Lookups, Vantage
-from svcdoctor.objects import Pod
+from svcdoctor.objects import RESOURCES, Pod
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.world import EVERYWHERE, NotRead, Want, World
+
+LOOKUPS_AT_ONCE = 6
 
 
 class Rhythm(NamedTuple):
@@ -43,6 +49,8 @@ class Rhythm(NamedTuple):
     new_names: float = 10.0  # where a Service has come that nobody has asked for yet
     sockets: float = 60.0
     a_look: float = 2.0  # for each Pod that is looked into again and again: many of them come round later
+    connections: float = 60.0  # of every client
+    not_open: float = 10.0  # where a client did not get through
 
 
 class Answered(NamedTuple):
@@ -53,24 +61,28 @@ class Answered(NamedTuple):
     seconds: float
 
 
-class Attempt(NamedTuple):
-    """What the client that a person chose is to connect to."""
+class Tried(NamedTuple):
+    """What a client met that was chosen to try Services."""
 
-    pod: Pod
-    targets: list[Target]
+    job: Job
+    said: Connections
 
 
 class Schedule:
     """Looks names up and into Pods, in a few threads; when, the live thread decides."""
 
     def __init__(
-        self, cluster: Cluster, scope: Scope, tell: Callable[[Answered | Sockets | Connections], None], rhythm: Rhythm
+        self,
+        cluster: Cluster,
+        scope: Scope,
+        tell: Callable[[Answered | Sockets | Connections | Tried], None],
+        rhythm: Rhythm,
     ) -> None:
         self._cluster = cluster
         self._scope = scope
         self._tell = tell
         self._rhythm = rhythm
-        self._jobs: queue.SimpleQueue[Question | Pod | Attempt | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Question | Pod | Plan | Job | None] = queue.SimpleQueue()
         self._due: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         self._running: set[str] = set()
@@ -78,6 +90,11 @@ class Schedule:
         self._looked: dict[tuple[str, str], float] = {}  # Pods that were looked into, and when
         self._looking: set[tuple[str, str]] = set()
         self._connects_at: float | None = 0.0 if scope.client else None  # None while it does, and where nobody is named
+        self._tries = Tries()
+        self._tried: dict[str, float] = {}  # Services as NAMESPACE/NAME, and when they are to be tried again
+        self._trying: set[str] = set()
+        self._tries_wait = False  # for objects, whose coming wakes the live thread anyway
+        self._in_turn = threading.Semaphore(MOST_AT_ONCE)
         self.wants: frozenset[Want] = frozenset()  # what has to be read before anybody can be asked
         self._threads = 0
 
@@ -92,6 +109,9 @@ class Schedule:
         for place in self._looked:
             if namespaces is None or place[0] in namespaces:
                 self._looked[place] = float("-inf")
+        for service in self._tried:
+            if namespaces is None or service.partition("/")[0] in namespaces:
+                self._tried[service] = float("-inf")
 
     def has_new_names(self, namespace: str) -> None:
         if namespace in self._asked:
@@ -111,6 +131,8 @@ class Schedule:
         waiting = self._due.keys() - self._running - self._blocked
         ends = [self._due[namespace] for namespace in waiting]
         ends += [at + self._turn for place, at in self._looked.items() if place not in self._looking]
+        if not self._tries_wait:
+            ends += [at for service, at in self._tried.items() if service not in self._trying]
         ends += [self._connects_at] if self._connects_at and not self.wants else []
         return max(0.0, min(ends, default=now + 3600.0) - now)
 
@@ -171,19 +193,55 @@ class Schedule:
         if not services or not all(world.is_answered(kind, self._scope.namespace) for kind in kinds):
             return
         client = self._client(world)
-        try:
-            targets = targets_in(world, services)
-        except NotRead as missing:
-            self.wants |= set(missing.wants)
-            return
-        self._connects_at = None
         if isinstance(client, Pod):
-            self._start(Attempt(client, targets))
+            try:
+                plan = plan_from(world, services, client)
+            except NotRead as missing:
+                self.wants |= set(missing.wants)
+                return
+            self._connects_at = None
+            self._start(plan)
         elif client and self._scope.client:
+            self._connects_at = None
             self._tell(Connections(*self._scope.client, unavailable=client.unavailable, detail=client.detail))
 
-    def connected(self) -> None:
-        self._connects_at = time.monotonic() + self._rhythm.lookups
+    def connected(self, said: Connections) -> None:
+        self._connects_at = time.monotonic() + self._next_connection(said)
+
+    def _next_connection(self, said: Connections) -> float:
+        failed = bool(said.tried) and not all(one.is_open for one in said.tried)
+        return min(self._rhythm.connections, self._rhythm.not_open if failed else float("inf"))
+
+    def try_services(self, world: World, wants: Collection[Want]) -> None:
+        """Have clients try the Services that somebody wants to know about, and again those whose turn it is."""
+        now = time.monotonic()
+        again = {place for place, at in self._tried.items() if at <= now}
+        untried = (want for want in wants if want.resource == "connections" and not world.is_answered(*want))
+        places = ({want.namespace for want in untried} | again) - self._trying
+        # What is not read yet may tell who is to try a Service, or that nobody need.
+        self._tries_wait = not all(world.is_answered(*want) for want in wants if want.resource in RESOURCES)
+        if not places or world.trials is None or self._tries_wait:
+            return
+        if again:
+            self._tries = Tries()  # who had no tool, or no right, may have it now
+        cases = cases_at(world, self._scope, places)
+        for place in again:
+            del self._tried[place]
+        jobs = self._tries.plan(world, cases)
+        planned = {place for job in jobs for place in job.services}
+        if nobody := {f"{case.namespace}/{case.name}" for case in cases} - planned:
+            world.trials = world.trials.with_those(nobody, "")
+            self._tried |= dict.fromkeys(nobody, now + self._rhythm.connections)
+        self._trying |= planned
+        for job in jobs:
+            self._start(job)
+
+    def heard(self, trials: Trials, told: Tried) -> Trials:
+        """`trials` with what a client met. Who met nothing leaves its Services to another."""
+        self._trying -= set(told.job.services)
+        at = time.monotonic() + self._next_connection(told.said)
+        self._tried |= dict.fromkeys(told.job.services, at)
+        return self._tries.heard(trials, told.job, told.said)
 
     def _missing(self, world: World) -> frozenset[Want]:
         """What has to be read before anybody can be asked."""
@@ -219,27 +277,33 @@ class Schedule:
             return
         self._start(question)
 
-    def _start(self, job: Question | Pod | Attempt) -> None:
+    def _start(self, job: Question | Pod | Plan | Job) -> None:
         self._jobs.put(job)
         connecting = self._scope.client is not None and self._connects_at is None
-        if self._threads < min(LOOKUPS_AT_ONCE, len(self._running) + len(self._looking) + connecting):
+        due = len(self._running) + len(self._looking) + len(self._trying) + connecting
+        if self._threads < min(LOOKUPS_AT_ONCE, due):
             self._threads += 1
             threading.Thread(target=self._work, name=f"lookups {self._threads}", daemon=True).start()
 
     def _work(self) -> None:
         while job := self._jobs.get():
-            if isinstance(job, Pod):
-                self._tell(look_at_sockets(self._cluster, job, timeout=SOCKET_SECONDS))
+            if isinstance(job, Plan):
+                self._tell(look_from(self._cluster, job, turn=self._in_turn))
                 continue
-            if isinstance(job, Attempt):
-                self._tell(connect(self._cluster, job.pod, job.targets))
-                continue
-            started = time.monotonic()
-            try:
-                said = ask(self._cluster, job, job.seconds)
-            except KubeError as error:
-                said = Lookups(Vantage(kind="exec"), unavailable="error", detail=str(error))
-            self._tell(Answered(job.namespace, said, time.monotonic() - started))
+            with self._in_turn:
+                self._tell(self._look(job))
+
+    def _look(self, job: Question | Pod | Job) -> Answered | Sockets | Tried:
+        if isinstance(job, Pod):
+            return look_at_sockets(self._cluster, job, timeout=SOCKET_SECONDS)
+        if isinstance(job, Job):
+            return Tried(job, tried(self._cluster, job, Deadline(probe_seconds(len(job.services)))))
+        started = time.monotonic()
+        try:
+            said = ask(self._cluster, job, job.seconds)
+        except KubeError as error:
+            said = Lookups(Vantage(kind="exec"), unavailable="error", detail=str(error))
+        return Answered(job.namespace, said, time.monotonic() - started)
 
 
 def _namespaces_of_services(world: World, scope: Scope) -> Sequence[str]:

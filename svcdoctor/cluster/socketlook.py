@@ -9,10 +9,11 @@ from svcdoctor.cluster.probe import MAX_OUTPUT, NO_PROGRAM, Cluster, one_line, r
 from svcdoctor.objects import Pod
 from svcdoctor.pods.sockets import FILES, Sockets, listeners_in, started_last
 
+SOCKET_SECONDS = 5.0
 MOST_CONTAINERS = 3
 
 
-def look_at_sockets(cluster: Cluster, pod: Pod, *, timeout: float = 5.0, added: str = "") -> Sockets:
+def look_at_sockets(cluster: Cluster, pod: Pod, *, timeout: float = SOCKET_SECONDS, added: str = "") -> Sockets:
     """What listens in a Pod. Never raises: `unavailable` says why it could not be seen.
 
     `added` is a container that was added to it to look from: all containers of a Pod have its network.

@@ -6,8 +6,9 @@ may take longer than it is given.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ from svcdoctor.cluster.connectlook import (
     targets_in,
     untried,
 )
+from svcdoctor.cluster.deadline import Deadline
+from svcdoctor.cluster.parallel import in_parallel
 from svcdoctor.cluster.probe import Cluster
 from svcdoctor.objects import Pod
 from svcdoctor.world import World
@@ -31,61 +34,86 @@ from svcdoctor.world import World
 MOST_SERVICES = 400  # that a run tries
 MOST_OF_A_CLIENT = 400  # targets
 LONGEST_SECONDS = 15.0  # of one exec with many targets
-ALL_SECONDS = 20.0  # of all of them
-SERVICE_SECONDS = 6.0  # of one Service: two attempts, each of which is given 2 s
 SHORTEST_SECONDS = 1.0  # that are worth an exec
 ROUNDS = 2  # of clients: a second one where the first one has nothing to connect with
 
 
-class _Job(NamedTuple):
+class Job(NamedTuple):
+    """What one client is to try."""
+
     pod: Pod
-    services: list[str]
+    services: list[str]  # as NAMESPACE/NAME
     targets: list[Target]
 
 
-def try_services(
-    world: World,
-    cases: Iterable[Case],
-    in_parallel: Callable[..., Iterable[Any]],
-    cluster: Cluster,
-    seconds: float,
-) -> Trials:
-    """What they met, with all that was met before, within so many seconds. `in_parallel` does jobs with a function."""
-    trials = world.trials or Trials()
-    waiting = list(cases)
-    trials = trials.with_those([_place(case) for case in waiting[MOST_SERVICES:]], "")
-    waiting = waiting[:MOST_SERVICES]
-    ends = time.monotonic() + min(seconds, SERVICE_SECONDS if len(waiting) == 1 else ALL_SECONDS)
-    forbidden = {place for place, said in (world.lookups or {}).items() if said.unavailable == "forbidden"}
-    useless: set[str] = set()
+class Tries:
+    """Who tries which Service, and what was learned meanwhile of who can. Whoever has the World plans; the trying
+    itself needs none of it.
 
-    def answer(job: _Job) -> Connections:
-        longest = CONNECT_SECONDS if len(job.targets) <= MOST_TARGETS else LONGEST_SECONDS
-        left = min(longest, ends - time.monotonic())
-        if left < SHORTEST_SECONDS:
-            return untried(job.pod, "timeout", "no time was left")
-        said = connect(cluster, job.pod, job.targets, timeout=left)
-        late = [(one.address, one.port) for one in said.tried if one.outcome == TIMEOUT]
-        left = min(CONNECT_SECONDS, ends - time.monotonic())
-        if not late:
-            return said
-        again = connect(cluster, job.pod, late[:MOST_TARGETS], timeout=left) if left > SHORTEST_SECONDS else None
-        return with_those_again(said, again.tried if again else ())
+    `forbidden` are namespaces in whose Pods nothing may be run; those that are found are added.
+    """
 
-    for _ in range(ROUNDS):
-        chosen = clients_for(world, waiting, useless, forbidden)
-        jobs = [_Job(pod, [_place(case) for case in own], _targets(world, own)) for pod, own in chosen.values()]
-        for job, said in in_parallel(jobs, answer):
-            if not said.unavailable:
-                trials = trials.with_those(job.services, f"{said.namespace}/{said.pod}", said)
-            elif said.unavailable == "forbidden":
-                forbidden.add(said.namespace)
-            else:
-                useless |= {container.image for container in job.pod.spec.containers or ()}
-        waiting = [case for case in waiting if _place(case) not in trials.client_of]
-        if not jobs or not waiting:
-            break
-    return trials.with_those([_place(case) for case in waiting], "")
+    def __init__(self, forbidden: set[str] | None = None) -> None:
+        self._forbidden = set() if forbidden is None else forbidden
+        self._useless: set[str] = set()  # images
+        self._rounds: Counter[str] = Counter()
+
+    def plan(self, world: World, cases: Sequence[Case]) -> list[Job]:
+        """The clients for those of these Services that had no chance yet; there is none for the others."""
+        new = [_place(case) for case in cases if _place(case) not in self._rounds]
+        self._rounds.update(dict.fromkeys(new[: MOST_SERVICES - len(self._rounds)], 0))
+        waiting = [case for case in cases if self._rounds.get(_place(case), ROUNDS) < ROUNDS]
+        self._rounds.update(_place(case) for case in waiting)
+        chosen = clients_for(world, waiting, self._useless, self._forbidden)
+        return [Job(pod, [_place(case) for case in own], _targets(world, own)) for pod, own in chosen.values()]
+
+    def heard(self, trials: Trials, job: Job, said: Connections) -> Trials:
+        """`trials` with what a client met; without, where it met nothing."""
+        if not said.unavailable:
+            return trials.with_those(job.services, f"{said.namespace}/{said.pod}", said)
+        if said.unavailable == "forbidden":
+            self._forbidden.add(said.namespace)
+        else:
+            self._useless |= {container.image for container in job.pod.spec.containers or ()}
+        return trials
+
+    def all_of(
+        self,
+        cluster: Cluster,
+        world: World,
+        cases: Sequence[Case],
+        jobs: list[Job],
+        trials: Trials,
+        deadline: Deadline,
+        turn: AbstractContextManager[Any] = nullcontext(),  # noqa: B008 - does nothing
+    ) -> Trials:
+        """What all clients met, with what was met before. `jobs` is the first plan for these Services."""
+
+        def answer(job: Job) -> Connections:
+            with turn:
+                return tried(cluster, job, deadline)
+
+        while jobs:
+            for job, said in in_parallel(jobs, answer):
+                trials = self.heard(trials, job, said)
+            cases = [case for case in cases if _place(case) not in trials.client_of]
+            jobs = self.plan(world, cases)
+        return trials.with_those([_place(case) for case in cases if _place(case) not in trials.client_of], "")
+
+
+def tried(cluster: Cluster, job: Job, deadline: Deadline) -> Connections:
+    """What one client meets. Never raises."""
+    longest = CONNECT_SECONDS if len(job.targets) <= MOST_TARGETS else LONGEST_SECONDS
+    left = deadline.left(longest)
+    if left < SHORTEST_SECONDS:
+        return untried(job.pod, "timeout", "no time was left")
+    said = connect(cluster, job.pod, job.targets, timeout=left)
+    late = [(one.address, one.port) for one in said.tried if one.outcome == TIMEOUT]
+    if not late:
+        return said
+    left = deadline.left(CONNECT_SECONDS)
+    again = connect(cluster, job.pod, late[:MOST_TARGETS], timeout=left) if left > SHORTEST_SECONDS else None
+    return with_those_again(said, again.tried if again else ())
 
 
 def with_those_again(said: Connections, again: Iterable[Connection]) -> Connections:

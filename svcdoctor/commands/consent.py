@@ -14,8 +14,8 @@ import click
 from svcdoctor.commands.waiting import Waiting
 
 if TYPE_CHECKING:
-    from svcdoctor.cluster.collect import SecondLook
     from svcdoctor.cluster.kube import Cluster
+    from svcdoctor.cluster.looks import SecondLook
     from svcdoctor.cluster.probepod import Addition
 
 YES = click.option("-y", "--yes", is_flag=True, help="Do not ask before something is created or deleted")

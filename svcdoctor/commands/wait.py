@@ -65,7 +65,6 @@ def wait(
     Exits 0 as soon as every Service asked for passes (a warning is good enough, unless
     --fail-on warn) and has stayed so for two seconds; when the time is up, it prints the
     diagnosis and exits as `diagnose` does. A Service that does not exist yet is waited for.
-    Connections are tried only where --from names the client that is to make them.
 
     \b
     Examples:

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from svcdoctor.cluster.collect import PARALLEL, in_parallel
 from svcdoctor.cluster.kube import Cluster, KubeError
+from svcdoctor.cluster.parallel import in_parallel
 from svcdoctor.finding import Diagnosis, Finding
 from svcdoctor.remedies.firstfix import first_fixes, is_fixed_first, with_findings
 from svcdoctor.remedies.kubectl import Patch, patches
@@ -28,7 +28,7 @@ def tried_on_server(cluster: Cluster, world: World, diagnosis: Diagnosis) -> Dia
     told as one that helps."""
     commands = {fix.cause.remedies[0].command: fix.remedy.command for fix in first_fixes(diagnosis)}
     asked = [(command, sent) for command, line in commands.items() if (sent := patches(line, world.listed_or_nothing))]
-    said = {job[0]: answer for job, answer in in_parallel(asked, lambda job: _answer(cluster, job[1]), PARALLEL)}
+    said = {job[0]: answer for job, answer in in_parallel(asked, lambda job: _answer(cluster, job[1]))}
 
     def told(finding: Finding) -> Finding:
         if not is_fixed_first(finding) or not (answer := said.get(finding.remedies[0].command)):

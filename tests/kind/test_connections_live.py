@@ -47,8 +47,21 @@ WEB = pod("web")
 WEB["spec"]["serviceAccountName"] = "robot"
 LOST = pod("lost")
 LOST["spec"]["containers"][0]["env"] = [{"name": "CART_URL", "value": "http://lone:8080"}]
+# Its image has a shell and a cat that never come back.
+HUNG = pod("hung", "busybox:1.36")
+HANGS = """
+mkdir /hang
+for name in sh cat; do printf '#!/bin/sh\\nexec sleep 600\\n' >/hang/$name; done
+chmod +x /hang/*
+exec sleep 100000
+"""
+HUNG["spec"]["containers"][0] |= {
+    "command": ["/bin/sh", "-c", HANGS],
+    "env": [{"name": "PATH", "value": "/hang:/bin"}],
+}
 OF_HERE = [
     LOST,
+    HUNG,
     {"kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "robot"}},
     WEB,
     pod("bare", DISTROLESS),
@@ -149,6 +162,12 @@ def test_a_client_without_a_shell_is_not_asked(shops: Cluster) -> None:
     assert said["message"].startswith(
         f"{HERE}/bare cannot connect: the container has no shell; port 8080 on the loopback"
     )
+
+
+def test_a_client_in_which_everything_hangs_shows_nothing(shops: Cluster) -> None:
+    said = met(shops, "cart", "hung", "unknown")
+    assert step(said, "connect")["status"] == step(said, "dns")["status"] == "unknown"
+    assert not [finding for finding in said["findings"] if finding["status"] in ("fail", "warn")]
 
 
 def test_a_client_that_is_its_only_endpoint_speaks_of_itself_alone(shops: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -27,6 +28,8 @@ server {
     location / { return 404; }
 }
 """
+
+NGINX_SIX = "server { listen [::]:8080; }"  # for IPv6 alone, as nginx has it where nothing else is said
 
 
 def pod(name: str, image: str = AGNHOST, args: tuple[str, ...] = (), **more: Any) -> Document:
@@ -60,6 +63,7 @@ def documents() -> list[Document]:
     return [
         {"kind": "Secret", "apiVersion": "v1", "metadata": {"name": "tls"}, "stringData": files},
         {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "nginx"}, "data": {"shop.conf": NGINX}},
+        {"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "nginx-six"}, "data": {"six.conf": NGINX_SIX}},
         pod("web", args=("pause",), env=calls, securityContext={"readOnlyRootFilesystem": True}),
         mounted(pod("safe", args=speaks_tls, readinessProbe=asks_tls), "/tls", secret={"secretName": "tls"}),
         mounted(
@@ -69,12 +73,14 @@ def documents() -> list[Document]:
         ),
         pod("local", "busybox:1.36", command=["httpd", "-f", "-p", "127.0.0.1:8080", "-h", "/tmp"]),
         pod("bare", DISTROLESS, serves, readinessProbe=by_path),
+        mounted(pod("six", "nginx:1.22"), "/etc/nginx/conf.d", configMap={"name": "nginx-six"}),
         pod("grpc", args=("grpc-health-checking",), readinessProbe=ready(grpc={"port": 5000})),
         pod("alone", args=serves),
         service("safe", "safe", 8443),
         service("plain", "front", 80),
         service("shop", "front", 80, 8080),
         service("local", "local", 8080),
+        service("six", "six", 8080),
         service("bare", "bare", 8080),
         service("grpc", "grpc", 5000),
         service("alone", "alone", 8080),
@@ -159,6 +165,11 @@ def test_a_program_for_itself_alone_is_told_from_inside(shop: Cluster) -> None:
     assert said["cause"] == "port-bind-localhost"
 
 
+def test_a_program_for_another_family_alone_is_told_from_inside(shop: Cluster) -> None:
+    said = met(shop, "six", "web", "fail", words="its program takes IPv6 alone on [::]:8080")
+    assert said["cause"] == "port-bind-wrong-family"
+
+
 def test_a_client_without_a_shell_asks_by_a_port_forward_and_passes_nothing(shop: Cluster) -> None:
     words = "port 8080 on the loopback of bare answers GET /healthz: 200 OK, by a port-forward"
     said = met(shop, "bare", "bare", "pass", words=words)
@@ -169,6 +180,29 @@ def test_a_client_without_a_shell_asks_by_a_port_forward_and_passes_nothing(shop
 
 def test_the_only_endpoint_reaches_itself(shop: Cluster) -> None:
     met(shop, "alone", "alone", "pass", words=f"{HERE}/alone connects to itself through")
+
+
+def test_a_pod_to_which_the_node_sends_nothing_back_is_told_from_its_neighbours(shop: Cluster) -> None:
+    """Each Pod here hangs on a cable of its own and on no bridge, so that there is no hairpin mode to turn off: a rule
+    drops what would leave by the cable that it came from, as a bridge without that mode does."""
+    place = "jsonpath={.spec.nodeName} {.status.podIP}"
+    node, address = shop.kubectl("-n", HERE, "get", "pod", "alone", "-o", place).split()
+
+    def on_the_node(*command: str) -> str:
+        done = ["docker", "exec", node, *command]
+        return subprocess.run(done, check=True, capture_output=True, timeout=60, encoding="utf-8").stdout
+
+    cable = on_the_node("ip", "-o", "route", "get", address).partition(" dev ")[2].split()[0]
+    rule = ("FORWARD", "-i", cable, "-o", cable, "-j", "DROP")
+    met(shop, "alone", "alone", "pass", words="connects to itself through")
+    on_the_node("iptables", "-I", *rule)
+    try:
+        said = met(shop, "alone", "alone", "warn", words=f"{HERE}/alone stands behind it and cannot reach itself")
+        met(shop, "alone", "web", "pass", words="connects to")
+    finally:
+        on_the_node("iptables", "-D", *rule)
+    assert said["cause"] == "dp-hairpin"
+    met(shop, "alone", "alone", "pass", words="connects to itself through")
 
 
 def test_no_process_stays_behind(shop: Cluster) -> None:
