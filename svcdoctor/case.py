@@ -704,6 +704,11 @@ class Case(View):
         return NEVER_IDLE if any(miss.strong for miss in self._near_misses(NEVER_IDLE)) else ()
 
     @cached_property
+    def likely_templates(self) -> list[Template]:
+        """The workloads (and bare Pods) of the namespace that the selector could be meant for."""
+        return self.templates(besides=self.unlikely)
+
+    @cached_property
     def matching_templates(self) -> list[Template]:
         """Workloads (and bare Pods) whose Pods the selector would match."""
         return self.templates_by_label(self.unlikely).selected_by(self.selector)
@@ -760,7 +765,7 @@ class Case(View):
             if re.split(r"[./]", key)[-1].lower() not in VERSION_KEYS:
                 continue
             others = {name: value for name, value in self.selector.items() if name != key}
-            for template in self.templates(besides=self.unlikely):
+            for template in self.likely_templates:
                 if not matches(others, template.labels) or template.labels.get(key, pinned) == pinned:
                     continue
                 ready = sum(is_ready(pod) for pod in self.pods_of(template))
@@ -774,8 +779,11 @@ class Case(View):
         return self._near_misses(self.unlikely)
 
     def _near_misses(self, besides: Collection[str]) -> list[NearMiss]:
-        templates = self.templates(besides=besides)
-        return nearest(self.name, self.selector, self.ports, templates, self._selected_by_others(besides))
+        def look() -> list[NearMiss]:
+            templates = self.templates(besides=besides)
+            return nearest(self.name, self.selector, self.ports, templates, self._selected_by_others(besides))
+
+        return self.once(f"near misses besides {besides}", look)
 
     @cached_property
     def selected_by_others(self) -> set[tuple[str, str]]:

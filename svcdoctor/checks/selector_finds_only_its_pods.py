@@ -127,7 +127,7 @@ def _belongs(case: Case, backend: Backend) -> bool:
 
 
 def _unselected_namesake(case: Case) -> Template | None:
-    for template in case.templates(besides=case.unlikely):
+    for template in case.likely_templates:
         if template.name != case.name or template.kind not in ("Deployment", "StatefulSet", "DaemonSet"):
             continue
         is_selected = (template.kind, template.name) in case.selected_by_others

@@ -150,10 +150,11 @@ def _is_spoken_for(selector: Mapping[str, str], differences: Sequence[Difference
 
     Of one that another Service selects, they must contradict the selector in nothing.
     """
-    unrelated = [item for item in differences if item.found_key == item.key and not item.is_misspelt]
-    misspelt_ones = [item for item in differences if item.is_misspelt]
-    if is_claimed and (unrelated or misspelt_ones):
+    others = [item for item in differences if item.found_key == item.key]
+    if is_claimed and others:
         return False
+    misspelt_ones = [item for item in others if item.is_misspelt]
+    unrelated = [item for item in others if item not in misspelt_ones]
     if any(item.key in IDENTITY_KEYS for item in unrelated):
         return False
     if misspelt_ones or any(item.is_renamed for item in differences):
