@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from dashboard import Terminal, p95, walk
+from dashboard import Terminal, megabytes, p95, walk
 from measure import ROOT, Cost, alternating, command, svcdoctor
 
 PODS = 5
@@ -199,31 +199,36 @@ def dashboard(kubectl: Kubectl, count: int, restarts: int) -> None:
     before = kubectl.asked()
     terminal = Terminal(kubectl.kubeconfig)
     try:
-        shown = terminal.until(lambda seen: b"svc-0" in seen)
+        shown = terminal.until(lambda: terminal.has("svc-0"))
         terminal.settle(60)
         whole = time.monotonic() - terminal.started
         after = kubectl.asked()
         line("dashboard, first Services", f"{shown:.0f} ms, nothing new after {whole:.0f} s")
         line("  asked the server for", f"{lists_and_watches(after - before)}")
-        line("  resident, processor", f"{terminal.memory():.0f} MB, {terminal.cpu():.1f} s")
+        line("  resident, processor", f"{megabytes(terminal.memory())}, {terminal.all_processors():.1f} s")
         for name, act in (
             ("keys alone", lambda: None),
             (f"{restarts} rolling restarts", lambda: restart(kubectl, count, restarts)),
         ):
             watched(terminal, kubectl, name, act)
-        line("  resident at the end", f"{terminal.memory():.0f} MB, peak {terminal.peak():.0f} MB")
+        line("  resident at the end", f"{megabytes(terminal.memory())}, peak {megabytes(terminal.memory('VmHWM'))}")
     finally:
         terminal.quit()
 
 
 def watched(terminal: Terminal, kubectl: Kubectl, name: str, act: Callable[[], object]) -> None:
     """Keys typed while something goes on, for a minute."""
-    before, used, memory, started = kubectl.asked(), terminal.cpu(), terminal.memory(), time.monotonic()
+    before, used, started = kubectl.asked(), terminal.all_processors(), time.monotonic()
+    memory = sum(terminal.memory())
     act()
-    keys = [took for took in walk(terminal, 60.0) if took < float("inf")]
-    share = (terminal.cpu() - used) / (time.monotonic() - started)
-    figures = f"key to paint p50 {statistics.median(keys):.1f}, p95 {p95(keys):.1f} ms, {share * 100:.0f} % of a core"
-    grown = f"{terminal.memory() - memory:+.0f} MB, {lists_and_watches(kubectl.asked() - before)}"
+    took = walk(terminal, 60.0)
+    keys, worked = [key.wall for key in took], [key.processor for key in took]
+    share = (terminal.all_processors() - used) / (time.monotonic() - started)
+    waited = (
+        f"key to paint p50 {statistics.median(keys):.1f}, p95 {p95(keys):.1f} ms (p95 {p95(worked):.1f} of processor)"
+    )
+    figures = f"{waited}, {share * 100:.0f} % of a core"
+    grown = f"{sum(terminal.memory()) - memory:+.0f} MB, {lists_and_watches(kubectl.asked() - before)}"
     line(f"  {name}", f"{figures}, {grown}")
 
 
