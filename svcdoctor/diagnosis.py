@@ -342,13 +342,13 @@ def _no_such_service(namespace: str, name: str, here: list[str], visible: list[S
 
 
 def _asked(
-    case: Any, about: str, wants: set[Want], scope: Scope, concerns: Callable[[Check], bool] = lambda check: True
+    case: Any, about: str, wants: set[Want], scope: Scope, concerns: Callable[[Check], bool] | None = None
 ) -> list[Finding]:
     """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
     findings: list[Finding] = []
     odd = case.world.unreadable
     for run, check in CHECKS_ABOUT[about]:
-        if not concerns(check):
+        if concerns and not concerns(check):
             continue
         said: list[Finding] = []
         try:

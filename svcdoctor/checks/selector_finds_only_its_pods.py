@@ -130,8 +130,8 @@ def _unselected_namesake(case: Case) -> Template | None:
     for template in case.likely_templates:
         if template.name != case.name or template.kind not in ("Deployment", "StatefulSet", "DaemonSet"):
             continue
-        is_selected = (template.kind, template.name) in case.selected_by_others
-        if template.desired != 0 and not is_selected and not matches(case.selector, template.labels):
+        is_meant = template.desired != 0 and not matches(case.selector, template.labels)
+        if is_meant and not case.is_selected_by_others(template):
             return template
     return None
 

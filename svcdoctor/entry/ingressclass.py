@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case, View, given_addresses
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Subject, fail, unknown, warn
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import Index, those
 from svcdoctor.objects import Ingress, IngressClass, Pod, Service
 from svcdoctor.text import edit_distance, listing, patch_command
 from svcdoctor.world import EVERYWHERE
@@ -35,8 +35,8 @@ _CLASSLESS = re.compile(r"traefik|contour|haproxy|skipper|watch-ingress-without-
 _GENERIC = {"k8s", "io", "com", "org", "net", "dev", "sh", "app", "cloud", "kubernetes", "example", "local"}
 
 
-def _looks_like_a_controller(*words: str) -> tuple[bool, ...]:
-    return (True,) if _CONTROLLERS.search(" ".join(words).lower()) else ()
+def _looks_like_a_controller(*words: str) -> bool:
+    return _CONTROLLERS.search(" ".join(words).lower()) is not None
 
 
 def _words_of_pod(pod: Pod) -> list[str]:
@@ -49,14 +49,12 @@ def _words_of_service(service: Service) -> list[str]:
     return [service.metadata.name, *(service.metadata.labels or {}).values(), *(service.spec.selector or {}).values()]
 
 
-CONTROLLER_PODS = Index("ingress controllers", "pods", lambda pod: _looks_like_a_controller(*_words_of_pod(pod)))
-CONTROLLER_SERVICES = Index(
+CONTROLLER_PODS = those("ingress controllers", "pods", lambda pod: _looks_like_a_controller(*_words_of_pod(pod)))
+CONTROLLER_SERVICES = those(
     "services of ingress controllers",
     "services",
     lambda service: (
-        _looks_like_a_controller(*_words_of_service(service))
-        if service.spec.type in ("LoadBalancer", "NodePort")
-        else ()
+        service.spec.type in ("LoadBalancer", "NodePort") and _looks_like_a_controller(*_words_of_service(service))
     ),
 )
 ADDRESSED = Index(
