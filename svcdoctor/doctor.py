@@ -99,7 +99,7 @@ class Doctor:
 
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""
-        services = self._report
+        services = cast(list[ServiceDiagnosis], self._report)  # where all have been judged, there is no copy to make
         if len(self._diagnosed) < len(services):
             services = [service for service in services if service is not None]
         speaking = sorted(self._speaking, key=self._places.__getitem__)
