@@ -242,6 +242,7 @@ class Server:
         asked, self.asked = self.asked, []
         return {
             "asked": asked,
+            "bytes": sum(size for _, _, size in self.sent.values()),
             "pages": {name: {"last": at, "pages": times, "bytes": size} for name, (at, times, size) in sent},
             "watches": self.watches,
             "events": {name: log.count for name, log in self.logs.items()},

@@ -1,15 +1,21 @@
 """The yardstick: download lists raw and gzipped, page by page, and `json.loads` them. Nothing else.
 
-    python bench/download.py PORT PATH...
+    python bench/download.py [--importing MODULE,MODULE] PORT PATH...
 
 What a short script would do, with the standard library, and the least that a Python program without a decoder of its
-own pays for the same objects. It keeps them, as whoever wants to look at all of them has to.
+own pays for the same objects. It keeps them, as whoever wants to look at all of them has to. With --importing these
+modules are loaded first, and as many lists are read at once as svcdoctor reads: then what is left to compare is the
+diagnosis alone.
 """
 
+import argparse
 import gzip
 import http.client
+import importlib
 import json
-import sys
+from concurrent.futures import ThreadPoolExecutor
+
+AT_ONCE = 8
 
 
 def download(connection: http.client.HTTPConnection, path: str) -> list[object]:
@@ -30,6 +36,26 @@ def download(connection: http.client.HTTPConnection, path: str) -> list[object]:
             return items
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--importing", default="")
+    parser.add_argument("port", type=int)
+    parser.add_argument("paths", nargs="+")
+    options = parser.parse_args()
+    for module in filter(None, options.importing.split(",")):
+        importlib.import_module(module)
+
+    def read(path: str) -> list[object]:
+        return download(http.client.HTTPConnection("127.0.0.1", options.port), path)
+
+    if options.importing:
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            kept = list(threads.map(read, options.paths))
+    else:
+        server = http.client.HTTPConnection("127.0.0.1", options.port)
+        kept = [download(server, path) for path in options.paths]
+    del kept
+
+
 if __name__ == "__main__":
-    server = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]))
-    kept = [download(server, path) for path in sys.argv[2:]]
+    main()

@@ -12,6 +12,8 @@ from statistics import median
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+# What a run of the one-shot diagnosis imports.
+IMPORTED = "svcdoctor.commands.diagnose,svcdoctor.cluster.collect,svcdoctor.report.text,svcdoctor.baseline"
 
 
 class Cost(NamedTuple):

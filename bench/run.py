@@ -14,14 +14,14 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import world
 from dashboard import KUBECONFIG, Server
-from measure import ROOT, Cost, alternating, run, svcdoctor
+from measure import IMPORTED, ROOT, Cost, alternating, run, svcdoctor
 
 PARTS = ("throughput", "single", "redo", "start")
 BENCH = str(ROOT / "bench")
@@ -45,8 +45,14 @@ class Setting(NamedTuple):
         always = ("-o", "json", "--no-probe", "--kubeconfig", self.kubeconfig)
         return svcdoctor("diagnose", *arguments, *patient, *always)
 
-    def download(self, paths: list[str]) -> Cost:
-        return run(f"{BENCH}/download.py", str(self.server.port), *dict.fromkeys(paths))
+    def download(self, paths: list[str], *options: str) -> Cost:
+        return run(f"{BENCH}/download.py", *options, str(self.server.port), *dict.fromkeys(paths))
+
+    def bytes_of(self, job: Callable[[], Cost]) -> int:
+        before = self.server.tell("stats")["bytes"]
+        job()
+        sent: int = self.server.tell("stats")["bytes"] - before
+        return sent
 
 
 @contextmanager
@@ -90,14 +96,23 @@ def single(setting: Setting) -> None:
         setting.asked()
         setting.diagnose(name, "-n", namespace)
         paths = setting.asked()
+        jobs: tuple[Callable[[], Cost], ...] = (
+            lambda: setting.diagnose(name, "-n", namespace),  # noqa: B023
+            lambda: setting.download(paths, "--importing", IMPORTED),  # noqa: B023
+            lambda: setting.download(paths),  # noqa: B023
+        )
+        kind = world.fault(number) or ("healthy, with an Ingress" if number % 10 == 0 else "healthy")
         for words, slow in (("next to it", "slow"), ("30 ms away", "slow?milliseconds=30&megabits=100")):
             setting.server.tell(slow)
-            jobs = (lambda: setting.diagnose(name, "-n", namespace), lambda: setting.download(paths))  # noqa: B023
-            ours, raw = alternating(5, *jobs)
-            kind = world.fault(number) or ("healthy, with an Ingress" if number % 10 == 0 else "healthy")
-            figure = f"{ours.wall:.2f} s / {raw.wall:.2f} s = {ours.wall / raw.wall:.2f}, {len(paths)} requests"
-            line(f"diagnose NAME of {setting.count:,}, {kind}, {words}", figure, "1.3, 12 requests")
+            ours, alone, script = alternating(5, *jobs)
+            what = f"diagnose NAME of {setting.count:,}, {kind}, {words}"
+            line(what, f"{ours.wall:.2f} s, {len(paths)} requests", "12 requests")
+            figure = "{:.2f}, {:.2f}, {:.2f}".format(*ours.over(alone))
+            line("  over its imports and requests: wall, processor, peak", figure, "1.3, -, -")
+            line("  over the requests of a script without imports", "{:.2f}, {:.2f}, {:.2f}".format(*ours.over(script)))
         setting.server.tell("slow")
+        sent = setting.bytes_of(jobs[0])
+        line("  bytes", f"{sent / 1000:.0f} kB, {sent / setting.bytes_of(jobs[2]):.2f} of those of the requests")
 
 
 def redo(count: int) -> None:

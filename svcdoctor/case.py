@@ -26,7 +26,7 @@ from svcdoctor.clients.settings import Setting, configs_of, settings_of
 from svcdoctor.endpoints.nearmiss import NearMiss, nearest
 from svcdoctor.endpoints.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
 from svcdoctor.finding import Finding, Stage, Status, Step, Subject
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import Index, those
 from svcdoctor.names.corefault import ROLE, asks_itself, complaints, crashing, lacks
 from svcdoctor.names.corefile import DEFAULT_ZONE, Directive, ServerBlock, cluster_zones, parse
 from svcdoctor.names.lookup import Lookups
@@ -53,6 +53,8 @@ from svcdoctor.pods.podports import dials_from_outside, intercepts
 from svcdoctor.pods.podstate import READY, PodState, is_plainly_ready, is_untroubled, judge
 from svcdoctor.pods.sockets import SEEN_PROTOCOLS, Sockets, started_last
 from svcdoctor.pods.template import (
+    POD_INDEX,
+    POD_NAME,
     TEMPLATE_KINDS,
     WORKLOAD_RESOURCES,
     Template,
@@ -93,10 +95,10 @@ CONFIGURED_BY = {
 }
 CONFIGS_MENTIONING = Index("configmaps by word", "configmaps", words_in)
 UNOWNED = {
-    kind: Index(f"unowned {kind}", kind, lambda item: () if is_owned(item) else (True,))
+    kind: those(f"unowned {kind}", kind, lambda item: not is_owned(item))
     for kind in (*WORKLOAD_RESOURCES, "pods")
     if kind != "cronjobs"
-} | {"cronjobs": Index("all cronjobs", "cronjobs", lambda _: (True,))}
+} | {"cronjobs": those("all cronjobs", "cronjobs", lambda _: True)}
 SLICES_BY_SERVICE = Index(
     "slices by service", "endpointslices", lambda item: filter(None, [(item.metadata.labels or {}).get(SERVICE_NAME)])
 )
@@ -107,14 +109,23 @@ SERVICES_BY_CLUSTER_IP = Index(
 )
 SERVICES_BY_NAME = Index("services by name", "services", lambda item: (item.metadata.name,))
 # What a controller wrote belongs to the object that it was written for, and goes with it.
-UNOWNED_SLICES = Index(
-    "unowned slices", "endpointslices", lambda item: () if item.metadata.owner_references else (True,)
-)
+UNOWNED_SLICES = those("unowned slices", "endpointslices", lambda item: not item.metadata.owner_references)
 SERVICES_BY_SELECTOR = Index(
     "services by selector",
     "services",
     lambda item: [frozenset(item.spec.selector.items())] if item.spec.selector else (),
 )
+
+
+def wanted_labels(service: Service) -> Iterable[Hashable]:
+    """What a label has to be for the selector to find it; of one that names a Pod by its number also that it does."""
+    selector = service.spec.selector or {}
+    if service.spec.type == "ExternalName":
+        return ()
+    return [*selector.items(), *([POD_INDEX] if {POD_NAME, POD_INDEX} & selector.keys() else ())]
+
+
+SERVICES_BY_WANTED_LABEL = Index("services by wanted label", "services", wanted_labels)
 PODS_BY_ADDRESS = Index("pods by address", "pods", pod_addresses)
 PODS_LET_GO = Index("pods let go", "pods", lambda pod: filter(None, [former_owner(pod)]))
 CRONJOBS_BY_LABEL = Index(
@@ -266,15 +277,10 @@ class View:
         self.touched.add(resource)
         return self.world.everywhere(resource)
 
-    def found_everywhere(self, index: Index) -> list[Any]:
-        """The objects of an index in all namespaces we may read: found once, however many there are of the kind."""
-
-        def look() -> list[Any]:
-            places = self.world.namespaces_of(index.resource)[0]
-            return [item for place in places for item in self.world.found(index, place, True)]
-
-        self.touched.add(index.resource)
-        return self.shared(("in all namespaces", index.name), look)
+    def found_everywhere(self, index: Index, key: Hashable = True) -> list[Any]:
+        """The objects of an index in all namespaces we may read. Raises NotRead where nobody has tried to."""
+        self.sees_all(index.resource)
+        return self.world.found_in_sight(index, key)
 
     def sees_all(self, resource: str) -> bool:
         """Whether a kind was read in all namespaces, or only in those that may be. Raises NotRead where neither."""
@@ -704,6 +710,11 @@ class Case(View):
         return NEVER_IDLE if any(miss.strong for miss in self._near_misses(NEVER_IDLE)) else ()
 
     @cached_property
+    def likely_templates(self) -> list[Template]:
+        """The workloads (and bare Pods) of the namespace that the selector could be meant for."""
+        return self.templates(besides=self.unlikely)
+
+    @cached_property
     def matching_templates(self) -> list[Template]:
         """Workloads (and bare Pods) whose Pods the selector would match."""
         return self.templates_by_label(self.unlikely).selected_by(self.selector)
@@ -760,11 +771,11 @@ class Case(View):
             if re.split(r"[./]", key)[-1].lower() not in VERSION_KEYS:
                 continue
             others = {name: value for name, value in self.selector.items() if name != key}
-            for template in self.templates(besides=self.unlikely):
+            for template in self.likely_templates:
                 if not matches(others, template.labels) or template.labels.get(key, pinned) == pinned:
                     continue
                 ready = sum(is_ready(pod) for pod in self.pods_of(template))
-                if ready and (template.kind, template.name) not in self.selected_by_others:
+                if ready and not self.is_selected_by_others(template):
                     found.append(Release(key, template, ready))
         return found
 
@@ -774,23 +785,20 @@ class Case(View):
         return self._near_misses(self.unlikely)
 
     def _near_misses(self, besides: Collection[str]) -> list[NearMiss]:
-        templates = self.templates(besides=besides)
-        return nearest(self.name, self.selector, self.ports, templates, self._selected_by_others(besides))
+        def look() -> list[NearMiss]:
+            templates = self.templates(besides=besides)
+            return nearest(self.name, self.selector, self.ports, templates, self.is_selected_by_others)
 
-    @cached_property
-    def selected_by_others(self) -> set[tuple[str, str]]:
-        """(kind, name) of the templates in the namespace that another Service selects."""
-        return self._selected_by_others(self.unlikely)
+        return self.once(f"near misses besides {besides}", look)
 
-    def _selected_by_others(self, besides: Collection[str]) -> set[tuple[str, str]]:
-        services = self.listed("services")
-        selectors = [
-            other.spec.selector
-            for other in services.values()
-            if other.spec.selector and other.metadata.name != self.name and other.spec.type != "ExternalName"
-        ]
-        known = self.templates_by_label(besides)
-        return {(template.kind, template.name) for each in selectors for template in known.selected_by(each)}
+    def is_selected_by_others(self, template: Template) -> bool:
+        """Whether another Service selects a template of the namespace."""
+        self.touched.add("services")
+        return any(
+            other.metadata.name != self.name and template.is_selected(other.spec.selector)
+            for label in (*template.labels.items(), POD_INDEX)
+            for other in self.world.found(SERVICES_BY_WANTED_LABEL, self.namespace, label)
+        )
 
     @cached_property
     def backing(self) -> list[Backend]:

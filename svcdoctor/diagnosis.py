@@ -55,7 +55,7 @@ from svcdoctor.labels import Requirement
 from svcdoctor.manifests.given import NOT_GIVEN, in_manifests
 from svcdoctor.objects import RESOURCES, Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
-from svcdoctor.remedies.trial import tried
+from svcdoctor.remedies.trial import Verdict, tried
 from svcdoctor.roles import CODES, confirmed, on_whole_lists, ordered, settled, unsaid, without_unproven_symptoms
 from svcdoctor.text import listing, parse_time, printable, typable
 from svcdoctor.walk import endpoint_rows, headline, step_result, steps_shown
@@ -342,13 +342,13 @@ def _no_such_service(namespace: str, name: str, here: list[str], visible: list[S
 
 
 def _asked(
-    case: Any, about: str, wants: set[Want], scope: Scope, concerns: Callable[[Check], bool] = lambda check: True
+    case: Any, about: str, wants: set[Want], scope: Scope, concerns: Callable[[Check], bool] | None = None
 ) -> list[Finding]:
     """Every finding about a Case, each with its step, and `unknown` where a check met something it may not see."""
     findings: list[Finding] = []
     odd = case.world.unreadable
     for run, check in CHECKS_ABOUT[about]:
-        if not concerns(check):
+        if concerns and not concerns(check):
             continue
         said: list[Finding] = []
         try:
@@ -451,28 +451,12 @@ def _printable_gap(gap: Gap) -> Gap:
 
 
 def diagnose_service(
-    world: World,
-    service: Service,
-    scope: Scope,
-    broken: Collection[str],
-    wants: set[Want],
-    *,
-    try_remedies: bool = True,
+    world: World, service: Service, scope: Scope, broken: Collection[str], wants: set[Want]
 ) -> ServiceDiagnosis:
     """What is said of one Service. `broken` are the codes of shared parts that failed."""
     case = Case(world, service)
-    said = [*_of_client(case, wants, scope), *_asked(case, "service", wants, scope), *_lost(case)]
-    if scope.given:
-        said = without_unproven_symptoms(said)
-    findings = ordered(settled(case, confirmed(said)), broken)
-    if try_remedies:
-        findings = _with_remedies_tried(case, findings, scope, broken, wants)
-    # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
-    own = [finding.status for finding in findings if finding.role is not Role.CONSEQUENCE or finding.because in broken]
-    status = worst(own)
-    if status in (Status.NOTE, Status.SKIP):
-        status = Status.PASS
-    cause = next((finding for finding in findings if finding.role is Role.CAUSE), None)
+    findings = _with_remedies_tried(case, _found(case, scope, broken, wants), scope, broken, wants)
+    status, cause, _ = _verdict(findings, broken)
     steps = tuple(step_result(case, step, findings, wants) for step in steps_shown(findings, case.waits))
     return ServiceDiagnosis(
         namespace=printable(case.namespace),
@@ -503,6 +487,27 @@ def diagnose_service(
     )
 
 
+def verdict_on(world: World, service: Service, scope: Scope, broken: Collection[str], wants: set[Want]) -> Verdict:
+    """What it comes to: the same without the telling, and with no remedy tried."""
+    return _verdict(_found(Case(world, service), scope, broken, wants), broken)
+
+
+def _found(case: Case, scope: Scope, broken: Collection[str], wants: set[Want]) -> list[Finding]:
+    said = [*_of_client(case, wants, scope), *_asked(case, "service", wants, scope), *_lost(case)]
+    if scope.given:
+        said = without_unproven_symptoms(said)
+    return ordered(settled(case, confirmed(said)), broken)
+
+
+def _verdict(findings: list[Finding], broken: Collection[str]) -> Verdict:
+    # What a fault of the cluster explains is not this Service's fault, but no reason to call it healthy either.
+    own = [finding.status for finding in findings if finding.role is not Role.CONSEQUENCE or finding.because in broken]
+    status = worst(own)
+    if status in (Status.NOTE, Status.SKIP):
+        status = Status.PASS
+    return Verdict(status, next((finding for finding in findings if finding.role is Role.CAUSE), None), findings)
+
+
 def _with_remedies_tried(
     case: Case, findings: list[Finding], scope: Scope, broken: Collection[str], wants: set[Want]
 ) -> list[Finding]:
@@ -511,9 +516,9 @@ def _with_remedies_tried(
     if cause is None:
         return findings
 
-    def judge(world: World, service: Service) -> ServiceDiagnosis | None:
+    def judge(world: World, service: Service) -> Verdict | None:
         missing: set[Want] = set()
-        then = diagnose_service(world, service, scope, broken, missing, try_remedies=False)
+        then = verdict_on(world, service, scope, broken, missing)
         wants.update(missing)
         return None if missing else then
 

@@ -100,7 +100,9 @@ class Doctor:
 
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""
-        services = [service for service in self._report if service is not None]
+        services = cast(list[ServiceDiagnosis], self._report)  # where all have been judged, there is no copy to make
+        if len(self._diagnosed) < len(services):
+            services = [service for service in services if service is not None]
         speaking = sorted(self._speaking, key=self._places.__getitem__)
         said = [(self._callers[asker], self._said[asker]) for asker in speaking]
         return assemble(self.world, services, self._tally, self._cluster, self._absent, said)

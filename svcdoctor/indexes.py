@@ -14,6 +14,11 @@ class Index(NamedTuple):
     keys: Callable[[Any], Iterable[Hashable]]
 
 
+def those(name: str, resource: str, holds: Callable[[Any], object]) -> Index:
+    """The objects of a kind of which something holds, under the key True."""
+    return Index(name, resource, lambda item: (True,) if holds(item) else ())
+
+
 class Buckets:
     """The objects of one namespace, or of all, by the keys of an index.
 

@@ -8,7 +8,7 @@ can forget to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -93,16 +93,13 @@ class Reads:
         self.note(("shared", key))
         return self._shared[key], set()
 
-    def worked_out_from(self, questions: Iterable[Question]) -> set[Hashable]:
-        """The keys of the values that may be others if the answers to these are."""
-        found: set[Hashable] = set()
-        waiting = list(questions)
-        while waiting:
-            for asker in self._asking(waiting.pop()):
-                if asker[0] == "shared" and asker[1] not in found:
-                    found.add(asker[1])
-                    waiting.append(asker)
-        return found
+    def is_worked_out_from(self, key: Hashable, questions: Collection[Question]) -> bool:
+        """Whether such a value may be another if the answers to these are: some have thousands of askers, a value has
+        asked few."""
+        return any(
+            question in questions or (question[0] == "shared" and self.is_worked_out_from(question[1], questions))
+            for question in self._asked.get(("shared", key), ())
+        )
 
     def changed(self, questions: Iterable[Question]) -> None:
         """The answers to these are not what they were."""

@@ -74,8 +74,7 @@ class World:
         self._trials: Trials | None = None
         self._under: World | None = None  # what this one is a fork of
         self._laid: dict[tuple[str, str], list[tuple[Any | None, Any | None]]] = {}  # over it: before and after
-        self._altered: list[Question] = []  # whose answers that alters
-        self._doubtful: set[Hashable] | None = None  # the values that were worked out from them
+        self._altered: set[Question] = set()  # whose answers that alters
         self._objects: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
         self._unsorted: set[tuple[str, str]] = set()
         self._scopes: dict[str, set[str]] = defaultdict(set)
@@ -204,7 +203,7 @@ class World:
         """
         other = World(context=self.context, now=self._now)
         other._under = self
-        other._altered = list(self._altered)
+        other._altered = set(self._altered)
         other._unreadable = self._unreadable
         other.odd_names = self.odd_names
         other._gaps, other._scopes, other._deadlines = dict(self._gaps), self._scopes, self._deadlines
@@ -303,9 +302,9 @@ class World:
         table = self._table(resource, namespace)
         return _Noted(table, self._noting, resource, namespace) if self._noting else table
 
-    def listed_or_nothing(self, resource: str, namespace: str = EVERYWHERE) -> dict[str, Any]:
+    def listed_or_nothing(self, resource: str, namespace: str = EVERYWHERE) -> Mapping[str, Any]:
         """The same for who looks for an object that was named: a kind that was not read holds none."""
-        return dict(self.listed(resource, namespace)) if self.was_read(resource, namespace) else {}
+        return self.listed(resource, namespace) if self.was_read(resource, namespace) else {}
 
     def found(self, index: Index, namespace: str, *keys: Hashable) -> list[Any]:
         """The objects of a namespace that have one of these keys in an index: the one that the fewest have; by name."""
@@ -585,9 +584,7 @@ class World:
         if self._noting is None:
             kept = self._under._derived.get(key) or self._under._inherited(key)
             return kept if kept and kept[1].isdisjoint(self.news) else None
-        if self._doubtful is None:
-            self._doubtful = self._noting.worked_out_from(self._altered)
-        return None if key in self._doubtful else self._noting.kept(key)
+        return None if self._noting.is_worked_out_from(key, self._altered) else self._noting.kept(key)
 
     def asking_of(self, build: Callable[[], T]) -> tuple[T, set[str]]:
         """What a question has for an answer, and the kinds that it asked about: of others it does not depend."""
@@ -620,8 +617,7 @@ class World:
         told = (question for question in questions if question[0] not in _OF_TIME)
         self.news.update(str(question[1] if len(question) > 1 else question[0]) for question in told)
         if self._under is not None:
-            self._altered += questions
-            self._doubtful = None
+            self._altered.update(questions)
         if self._reads:
             self.changes += any(question[0] not in _OF_TIME for question in questions)
             self._reads.changed(questions)

@@ -32,7 +32,7 @@ def workload(name: str, *, declares: int | None = None, replicas: int = 1, **lab
 def misses(
     service: str, selector: dict[str, str], *templates: Template, claimed: tuple[str, ...] = ()
 ) -> list[NearMiss]:
-    return nearest(service, selector, [PORT], templates, {("Deployment", name) for name in claimed})
+    return nearest(service, selector, [PORT], templates, lambda template: template.name in claimed)
 
 
 def names(found: list[NearMiss]) -> list[str]:

@@ -123,6 +123,28 @@ def test_pods_that_are_not_ready_are_looked_up_with_their_nodes_and_what_changed
     assert len(asked) == 12
 
 
+def test_an_ingress_controller_is_looked_for_where_its_service_stands(tmp_path: Path) -> None:
+    """Whether a policy lets it in: where it does, the Pods of all namespaces are nobody's business."""
+    nginx = app("ingress-nginx-controller", "ingress-nginx")
+    backend = {"service": {"name": "web", "port": {"number": 80}}}
+    path = {"path": "/", "pathType": "Prefix", "backend": backend}
+    ingress = {
+        "kind": "Ingress",
+        "metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"ingressClassName": "nginx", "rules": [{"http": {"paths": [path]}}]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.10"}]}},
+    }
+    of_class = {
+        "kind": "IngressClass",
+        "metadata": {"name": "nginx"},
+        "spec": {"controller": "k8s.io/ingress-nginx"},
+    }
+    admitted = policy({"from": [{"namespaceSelector": {}}]})
+    _, asked = diagnosed([*app("web", "shop"), admitted, ingress, of_class, *nginx], [], tmp_path)
+    assert "/api/v1/namespaces/ingress-nginx/pods" in asked
+    assert "/api/v1/pods" not in asked
+
+
 def test_the_bill_does_not_grow_with_the_cluster(tmp_path: Path) -> None:
     """A policy that admits everybody in the cluster needs nobody looked for who might be kept out."""
     _, asked = diagnosed([*app("web", "shop"), policy({"from": [{"namespaceSelector": {}}]})], [], tmp_path)

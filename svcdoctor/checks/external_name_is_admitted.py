@@ -26,7 +26,7 @@ from svcdoctor.text import listing
 CHECK = Check(
     step=Step.CONNECT,
     codes={"extname-netpol": Code(Stage.POLICY, settles=False)},
-    reads=("networkpolicies", "services", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 
 

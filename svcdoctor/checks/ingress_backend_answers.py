@@ -57,7 +57,7 @@ CHECK = Check(
         "ingress-backend-protocol": Code(Stage.ENTRY, settles=False),
         "ingress-externalname-backend": Code(Stage.ENTRY, settles=False),
     },
-    reads=(*ENTRY_RESOURCES, "ingressclasses", "endpointslices", "services", "pods", *WORKLOAD_RESOURCES),
+    reads=(*ENTRY_RESOURCES, "ingressclasses", "endpointslices", "pods", *WORKLOAD_RESOURCES),
 )
 
 # Controllers that look up the name behind an ExternalName Service themselves, without being told to.

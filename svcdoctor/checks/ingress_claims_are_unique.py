@@ -46,8 +46,7 @@ def _conflicts(case: Case, ingress: Ingress, paths: list[IngressPath]) -> Iterat
     for path in paths:
         if path.service != case.name:
             continue
-        case.sees_all("ingresses")
-        for other in case.world.found_in_sight(INGRESSES_BY_CLAIM, _claim(path)):
+        for other in case.found_everywhere(INGRESSES_BY_CLAIM, _claim(path)):
             same = (other.metadata.namespace, other.metadata.name) == own
             if not same and _competes(case, ingress, path, other):
                 yield _conflict(case, ingress, path, other)

@@ -29,7 +29,7 @@ from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
 from svcdoctor.entry.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import those
 from svcdoctor.objects import Event, Pod
 from svcdoctor.text import duration, listing, shorten
 
@@ -47,17 +47,13 @@ PROVIDER_SECONDS = 60.0  # controllers answer, or complain, within seconds
 ELSEWHERE = ("eks.amazonaws.com/", "networking.gke.io/", "oci.oraclecloud.com/")
 # Words of a class that tell no controller from another.
 COMMON_WORDS = frozenset(("service", "kubernetes", "example", "internal", "external", "public", "default", "class"))
-GIVEN = Index(
+GIVEN = those(
     "services with a load balancer",
     "services",
     # One of a class of its own has another controller than the rest.
-    lambda item: (
-        (True,)
-        if item.spec.type == "LoadBalancer" and given_addresses(item) and not item.spec.load_balancer_class
-        else ()
-    ),
+    lambda item: item.spec.type == "LoadBalancer" and given_addresses(item) and not item.spec.load_balancer_class,
 )
-PROVIDING = Index("load-balancer controllers", "pods", lambda pod: (True,) if provides(pod) else ())
+PROVIDING = those("load-balancer controllers", "pods", provides)
 
 
 def run(case: Case) -> Iterator[Finding]:
@@ -97,7 +93,7 @@ def _class(case: Case, said: list[Event]) -> Finding:
     if claiming:
         place = f"{claiming.metadata.namespace}/{claiming.metadata.name}"
         return skipped(case.subject, f"no address yet; {place} runs, which serves class {wanted}")
-    providers = [pod.metadata.name for pod in case.world.found_in_sight(PROVIDING, True)]
+    providers = [pod.metadata.name for pod in case.found_everywhere(PROVIDING)]
     seen = "in the whole cluster" if all_services and all_pods else "in the namespaces that can be read"
     again = (
         f"kubectl -n {case.namespace} get service {case.name} -o yaml"
@@ -137,8 +133,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
         return skipped(
             case.subject, f"no address yet; a controller said {last.reason}: {shorten(last.message or '', 100)}"
         )
-    case.sees_all("services")
-    others = case.world.found_in_sight(GIVEN, True)
+    others = case.found_everywhere(GIVEN)
     if others:
         other = others[0].metadata
         return skipped(
@@ -146,8 +141,7 @@ def _sign_of_a_provider(case: Case, said: list[Event]) -> Finding | None:
             f"no address yet, and no events; other Services have one, such as {other.namespace}/{other.name}",
         )
     case.listed("pods")  # who sees none at all sees no controller either
-    case.sees_all("pods")
-    providers = case.world.found_in_sight(PROVIDING, True)
+    providers = case.found_everywhere(PROVIDING)
     if providers:
         pod = providers[0].metadata
         return skipped(

@@ -38,7 +38,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.entry.loadbalancer import annotations_of, cloud_of, foreign, misspelt, misvalued, name_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import those
 from svcdoctor.objects import Pod
 from svcdoctor.text import listing, patch_command, shorten
 
@@ -190,9 +190,8 @@ def _names(case: Case) -> Iterator[Finding]:
     if _elsewhere(targets, given):
         yield _other_target(case, name, targets, given)
         return
-    complete = case.sees_all("pods")
-    writers = case.world.found_in_sight(NAME_WRITERS, True)
-    if complete and not any(map(is_ready, writers)):
+    writers = case.found_everywhere(NAME_WRITERS)
+    if case.sees_all("pods") and not any(map(is_ready, writers)):
         yield _nobody_writes(case, name, writers)
 
 
@@ -209,7 +208,7 @@ def _writes_names(pod: Pod) -> bool:
     return any("external-dns" in container.image.rpartition("/")[2] for container in pod.spec.containers or ())
 
 
-NAME_WRITERS = Index("pods that write names", "pods", lambda pod: (True,) if _writes_names(pod) else ())
+NAME_WRITERS = those("pods that write names", "pods", _writes_names)
 
 
 def _other_target(case: Case, name: str, targets: list[str], given: list[str]) -> Finding:

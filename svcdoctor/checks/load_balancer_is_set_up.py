@@ -185,11 +185,10 @@ def _conflict(case: Case) -> Finding | None:
     wanted = set(wanted_addresses(case.service))
     if not wanted:
         return None
-    case.sees_all("services")
     having = {
         (other.metadata.namespace, other.metadata.name): other
         for address in wanted
-        for other in case.world.found_in_sight(SERVICES_BY_GIVEN_ADDRESS, address)
+        for other in case.found_everywhere(SERVICES_BY_GIVEN_ADDRESS, address)
     }
     for _, other in sorted(having.items()):
         if other.metadata.uid == case.service.metadata.uid:

@@ -54,7 +54,7 @@ from svcdoctor.case import Case, given_addresses
 from svcdoctor.check import Check, Code
 from svcdoctor.entry.loadbalancer import TO_NODE_PORTS, WITHOUT_NODE_PORTS, annotations_of, cloud_of, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import those
 from svcdoctor.objects import Node
 from svcdoctor.pods.template import top_owner
 from svcdoctor.text import listing, patch_command, plural
@@ -78,7 +78,6 @@ CHECK = Check(
         "replicasets",
         "jobs",
         "cronjobs",
-        "services",
     ),
 )
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
@@ -122,10 +121,8 @@ def _nobody(case: Case) -> Finding:
 # --- node ports ----------------------------------------------------------------------------------------------------
 
 
-SENDING_TO_PODS = Index(
-    "controllers that need no node ports",
-    "pods",
-    lambda pod: (True,) if any(map(WITHOUT_NODE_PORTS.search, words_of(pod))) else (),
+SENDING_TO_PODS = those(
+    "controllers that need no node ports", "pods", lambda pod: any(map(WITHOUT_NODE_PORTS.search, words_of(pod)))
 )
 
 
@@ -142,8 +139,7 @@ def _without_node_ports(case: Case) -> Iterator[Finding]:
     if cloud not in TO_NODE_PORTS or case.type != "LoadBalancer":
         return
     case.listed("pods")  # who sees none at all sees no controller either
-    case.sees_all("pods")
-    if case.world.found_in_sight(SENDING_TO_PODS, True):
+    if case.found_everywhere(SENDING_TO_PODS):
         return
     patch = {"spec": {"allocateLoadBalancerNodePorts": True}}
     yield fail(

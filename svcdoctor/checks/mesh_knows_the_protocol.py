@@ -23,13 +23,13 @@ import json
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import Case
+from svcdoctor.case import SERVICES_BY_WANTED_LABEL, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import target_port
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Service, ServicePort
 from svcdoctor.pods.template import TEMPLATE_KINDS, matches
-from svcdoctor.policies.mesh import ISTIO, SERVICES_BY_SELECTOR, Server, is_hinted_at, servers_of
+from svcdoctor.policies.mesh import ISTIO, Server, is_hinted_at, servers_of
 from svcdoctor.text import listing
 
 CHECK = Check(
@@ -100,7 +100,7 @@ def _others(case: Case, server: Server) -> list[Service]:
     found = {
         service.metadata.name: service
         for label in server.labels.items()
-        for service in case.world.found(SERVICES_BY_SELECTOR, case.namespace, label)
+        for service in case.world.found(SERVICES_BY_WANTED_LABEL, case.namespace, label)
         if service.metadata.name != case.name and matches(service.spec.selector or {}, server.labels)
     }
     return [service for _, service in sorted(found.items())]

@@ -31,7 +31,7 @@ from typing import NamedTuple
 from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import those
 from svcdoctor.objects import Node, Workload
 from svcdoctor.pods.nodeagents import STARTING_SECONDS, Lack, are_complete, lacking
 from svcdoctor.text import plural, shorten
@@ -55,7 +55,7 @@ def is_network_agent(daemonset: Workload) -> bool:
     return any(volume.host_path and PLUGIN_CONFIGURATION in volume.host_path.path for volume in volumes)
 
 
-NETWORK_AGENTS = Index("network agents", "daemonsets", lambda item: (True,) if is_network_agent(item) else ())
+NETWORK_AGENTS = those("network agents", "daemonsets", is_network_agent)
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:

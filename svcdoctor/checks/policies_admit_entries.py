@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Case, Entry, backends_of
 from svcdoctor.check import Check, Code
-from svcdoctor.entry.ingressclass import controller_of, controllers
+from svcdoctor.entry.ingressclass import controller_of, controllers, controllers_behind_services
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Ingress, Pod, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
@@ -76,6 +76,8 @@ def _entry_blocked(case: Case, entry: Entry, guarded: list[Guard]) -> Finding | 
         if (backend.namespace, backend.name) == (case.namespace, case.name)
     }
     ports = [port for port in case.ports if named & {port.port, port.name, None}]
+    if _is_let_in(case, entry, guarded, ports):
+        return None
     pods = _controllers(case, entry)
     for port in ports:
         refused = (
@@ -86,6 +88,15 @@ def _entry_blocked(case: Case, entry: Entry, guarded: list[Guard]) -> Finding | 
         if refused:
             return _entry_finding(case, entry, pods, port, *refused)
     return None
+
+
+def _is_let_in(case: Case, entry: Entry, guarded: list[Guard], ports: list[ServicePort]) -> bool:
+    """Whether a Pod of the controller is let in that is found without looking at all Pods of the cluster."""
+    if not isinstance(entry.owner, Ingress):
+        return False
+    pods = controllers_behind_services(case, controller_of(case, entry.owner))
+    parties = [party_of_pod(case, pod) for pod in pods]
+    return bool(parties) and all(refusing(case, guarded, parties, port) is None for port in ports)
 
 
 def _controllers(case: Case, entry: Entry) -> list[Pod]:

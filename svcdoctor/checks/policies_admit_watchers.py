@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 from svcdoctor.case import Case, may_be_called_by_api_server
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Stage, Step, warn
-from svcdoctor.indexes import Index
-from svcdoctor.objects import CustomObject, Pod, ServicePort
+from svcdoctor.indexes import those
+from svcdoctor.objects import CustomObject, ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.policies.policy import Party, Rule, is_empty
@@ -43,13 +43,11 @@ CHECK = Check(
     ),
 )
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-PROMETHEUS = Index(
+PROMETHEUS = those(
     "prometheus pods",
     "pods",
-    lambda pod: (
-        (True,)
-        if any(item.image.rpartition("/")[2].partition(":")[0] == "prometheus" for item in pod.spec.containers or ())
-        else ()
+    lambda pod: any(
+        item.image.rpartition("/")[2].partition(":")[0] == "prometheus" for item in pod.spec.containers or ()
     ),
 )
 
@@ -96,7 +94,7 @@ def _scrapes(case: Case, guarded: list[Guard]) -> Iterator[Source]:
     # Prometheus may run anywhere: all Pods of the cluster are looked at only where a policy may keep it out.
     if not ports or _admits_every_pod(case, guarded, ports[0][0]):
         return
-    pods = case.or_without(lambda: _prometheus(case), [])
+    pods = case.or_without(lambda: case.found_everywhere(PROMETHEUS), [])
     parties = [party_of_pod(case, pod) for pod in pods if pod.metadata.namespace != case.namespace]
     if parties:
         yield from (Source("Prometheus", parties, port, evidence) for port, evidence in ports[:1])
@@ -118,16 +116,6 @@ def _is_for_every_pod(rule: Rule) -> bool:
         peer.namespace_selector is not None and is_empty(peer.namespace_selector) and is_empty(peer.pod_selector)
         for peer in rule.peers
     )
-
-
-def _prometheus(case: Case) -> list[Pod]:
-    case.touched.add("pods")
-
-    def build() -> list[Pod]:
-        places = case.world.namespaces_of("pods")[0]
-        return [pod for place in places for pod in case.world.found(PROMETHEUS, place, True)]
-
-    return case.world.shared("prometheus pods", build)
 
 
 def _scraped(case: Case) -> Iterator[tuple[ServicePort, Evidence]]:

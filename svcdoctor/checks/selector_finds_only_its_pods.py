@@ -127,11 +127,11 @@ def _belongs(case: Case, backend: Backend) -> bool:
 
 
 def _unselected_namesake(case: Case) -> Template | None:
-    for template in case.templates(besides=case.unlikely):
+    for template in case.likely_templates:
         if template.name != case.name or template.kind not in ("Deployment", "StatefulSet", "DaemonSet"):
             continue
-        is_selected = (template.kind, template.name) in case.selected_by_others
-        if template.desired != 0 and not is_selected and not matches(case.selector, template.labels):
+        is_meant = template.desired != 0 and not matches(case.selector, template.labels)
+        if is_meant and not case.is_selected_by_others(template):
             return template
     return None
 

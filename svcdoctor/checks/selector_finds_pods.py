@@ -243,9 +243,7 @@ def _repair(case: Case, miss: NearMiss) -> Remedy:
 
 
 def _finds_only(case: Case, selector: Mapping[str, str], template: Template) -> bool:
-    return [item.ref for item in case.templates(besides=case.unlikely) if matches(selector, item.labels)] == [
-        template.ref
-    ]
+    return [item.ref for item in case.likely_templates if matches(selector, item.labels)] == [template.ref]
 
 
 def _set_selector(case: Case, selector: Mapping[str, str], do: str) -> Remedy:
@@ -340,9 +338,7 @@ def _no_workload(case: Case, elsewhere: list[str], complete: bool) -> Finding:
     selector = selector_text(case.selector)
     evidence = [Evidence("wanted", selector, f"service/{case.name} .spec.selector")]
     for key in case.selector:
-        values = sorted(
-            {template.labels[key] for template in case.templates(besides=case.unlikely) if key in template.labels}
-        )
+        values = sorted({template.labels[key] for template in case.likely_templates if key in template.labels})
         evidence.append(
             Evidence(
                 f"values of {key} here",

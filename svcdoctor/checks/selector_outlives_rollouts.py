@@ -75,9 +75,7 @@ def _pinned_to_rollout(case: Case, pins: dict[str, str]) -> Finding | None:
         message = f"the selector pins {pinned}, which the Pods of {kind.lower()}/{name} lose at its next rollout"
         return _pin(case, warn, message, pins, f"{kind.lower()}/{name}", case.live_pods[0].metadata.labels or {})
     meant = [
-        template
-        for template in case.templates(besides=case.unlikely)
-        if matches(others, template.labels) and template.kind != "Pod"
+        template for template in case.likely_templates if matches(others, template.labels) and template.kind != "Pod"
     ]
     if not meant:
         return None  # what else keeps it from matching comes first

@@ -112,7 +112,7 @@ def _beyond(case: Case) -> Finding | None:
     if not pins or case.matching_templates:
         return None
     others = {key: value for key, value in case.selector.items() if key not in pins}
-    for template in case.templates(besides=case.unlikely):
+    for template in case.likely_templates:
         ordinal = _asked_for(template, pins) if template.kind == "StatefulSet" else None
         if ordinal is not None and (not others or matches(others, template.labels)):
             return _no_such_number(case, template, pins, ordinal)

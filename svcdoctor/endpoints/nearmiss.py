@@ -8,7 +8,7 @@ be meant. A workload that another Service already selects is blamed only on stro
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -89,26 +89,30 @@ def nearest(
     selector: Mapping[str, str],
     ports: Sequence[ServicePort],
     templates: Sequence[Template],
-    selected_by_others: set[tuple[str, str]],
+    is_claimed: Callable[[Template], bool],
 ) -> list[NearMiss]:
-    """Workloads that the selector was probably meant for and misses: all strong ones, else a weak one."""
+    """Workloads that the selector was probably meant for and misses: all strong ones, else a weak one. `is_claimed`
+    tells whether another Service selects a workload; it is asked of the few for which that counts."""
     if not selector:
         return []
     candidates = [template for template in templates if _can_serve(template) and not matches(selector, template.labels)]
     misses: list[tuple[tuple[object, ...], NearMiss]] = []
     for template in candidates:
         differences = differences_of(selector, template.labels)
-        is_claimed = (template.kind, template.name) in selected_by_others
-        is_akin = not is_claimed or names_relate(service_name, template.name)
-        if is_called(service_name, template.name) or _is_spoken_for(selector, differences, is_claimed, is_akin):
+        is_namesake = is_called(service_name, template.name)
+        if not is_namesake and not _is_spoken_for(selector, differences):
+            continue
+        claimed = is_claimed(template)
+        if is_namesake or not claimed or _may_be_shared(service_name, template, differences):
             unlike = sum(not difference.is_misspelt for difference in differences)
-            order = (template.desired == 0, is_claimed, template.kind, template.name)
+            order = (template.desired == 0, claimed, template.kind, template.name)
             rank = (template.name != service_name, unlike, len(differences), *order)
             misses.append((rank, NearMiss(template, kind_of(selector, differences), differences, strong=True)))
     if misses:
         return [miss for _, miss in sorted(misses, key=lambda entry: entry[0])]
-    free = [template for template in candidates if (template.kind, template.name) not in selected_by_others]
-    weak = _related(service_name, selector, ports, free) or _only_choice(selector, ports, free, templates)
+    weak = _related(service_name, selector, ports, candidates, is_claimed) or _only_choice(
+        selector, ports, candidates, templates, is_claimed
+    )
     if weak is None:
         return []
     differences = differences_of(selector, weak.labels)
@@ -125,10 +129,11 @@ def differences_of(selector: Mapping[str, str], labels: Mapping[str, str]) -> tu
     for key, wanted in selector.items():
         if labels.get(key) == wanted:
             continue
-        elsewhere = [other for other, value in labels.items() if value == wanted and other not in selector]
-        renamed = min(
-            (other for other in elsewhere if _same_sense(key, other, key in labels)), key=_naming_first, default=""
-        )
+        renamed = ""
+        if wanted in labels.values():
+            elsewhere = [other for other, value in labels.items() if value == wanted and other not in selector]
+            alike = [other for other in elsewhere if _same_sense(key, other, key in labels)]
+            renamed = min(alike, key=_naming_first, default="")
         if renamed:
             differences.append(Difference(key, wanted, renamed, wanted))
         elif key in labels:
@@ -146,18 +151,21 @@ def kind_of(selector: Mapping[str, str], differences: Sequence[Difference]) -> s
     return "key-mismatch"
 
 
-def _is_spoken_for(
-    selector: Mapping[str, str], differences: Sequence[Difference], is_claimed: bool, is_akin: bool
-) -> bool:
-    """Whether the labels alone say that this workload is meant.
+def _may_be_shared(service_name: str, template: Template, differences: Sequence[Difference]) -> bool:
+    """Whether a workload that another Service selects may be meant here, too.
 
-    Of one that another Service selects, they must contradict the selector in nothing; if it is akin to the Service by
-    name, a slip of the pen is no contradiction.
+    Its labels must contradict the selector in nothing; if it is akin to this Service by name, a slip of the pen is no
+    contradiction.
     """
-    unrelated = [item for item in differences if item.found_key == item.key and not item.is_misspelt]
-    misspelt_ones = [item for item in differences if item.is_misspelt]
-    if is_claimed and (unrelated or (misspelt_ones and not is_akin)):
-        return False
+    others = [item for item in differences if item.found_key == item.key]
+    return not others or (names_relate(service_name, template.name) and all(item.is_misspelt for item in others))
+
+
+def _is_spoken_for(selector: Mapping[str, str], differences: Sequence[Difference]) -> bool:
+    """Whether the labels alone say that this workload is meant."""
+    others = [item for item in differences if item.found_key == item.key]
+    misspelt_ones = [item for item in others if item.is_misspelt]
+    unrelated = [item for item in others if item not in misspelt_ones]
     if any(item.key in IDENTITY_KEYS for item in unrelated):
         return False
     if misspelt_ones or any(item.is_renamed for item in differences):
@@ -178,27 +186,37 @@ def _naming_first(key: str) -> tuple[bool, str]:
 
 
 def _related(
-    service_name: str, selector: Mapping[str, str], ports: Sequence[ServicePort], free: Sequence[Template]
+    service_name: str,
+    selector: Mapping[str, str],
+    ports: Sequence[ServicePort],
+    candidates: Sequence[Template],
+    is_claimed: Callable[[Template], bool],
 ) -> Template | None:
     """The one workload whose name or labels share the words of the Service's, if it may serve its ports."""
     wanted = [service_name, *(value for key, value in selector.items() if key in IDENTITY_KEYS)]
     related = [
         template
-        for template in free
+        for template in candidates
         if any(
             names_relate(one, other)
             for one in wanted
             for other in (template.name, *(value for key, value in template.labels.items() if key in IDENTITY_KEYS))
         )
+        and not is_claimed(template)
     ]
     return related[0] if len(related) == 1 and not _contradicts(related[0].spec, ports) else None
 
 
 def _only_choice(
-    selector: Mapping[str, str], ports: Sequence[ServicePort], free: Sequence[Template], templates: Sequence[Template]
+    selector: Mapping[str, str],
+    ports: Sequence[ServicePort],
+    candidates: Sequence[Template],
+    templates: Sequence[Template],
+    is_claimed: Callable[[Template], bool],
 ) -> Template | None:
     """The one workload that has all the selector's keys and serves the Service's ports."""
-    alike = [template for template in free if all(key in template.labels for key in selector)]
+    having = [template for template in candidates if all(key in template.labels for key in selector)]
+    alike = [template for template in having if not is_claimed(template)]
     serving = [template for template in alike if ports and all(_declares(template.spec, port) for port in ports)]
     if len(serving) == 1:
         return serving[0]
@@ -235,6 +253,11 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(filter(None, _BETWEEN_WORDS.split(name.lower()))) - _GENERIC
 
 
+@lru_cache(maxsize=1 << 14)
+def _numbers(value: str) -> list[str]:
+    return _NUMBERS.findall(value)
+
+
 def misspelt(wanted: str, found: str) -> bool:
     """Whether two different values are one word by a slip."""
     return bool(slip(wanted, found))
@@ -246,7 +269,7 @@ def slip(wanted: str, found: str) -> str:
 
     Digits must agree: `v1` and `v2` are two things, not one misspelt.
     """
-    if wanted == found or _NUMBERS.findall(wanted) != _NUMBERS.findall(found):
+    if wanted == found or _numbers(wanted) != _numbers(found):
         return ""
     if wanted.lower() == found.lower():
         return "upper and lower case"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from svcdoctor.case import Case, View, given_addresses
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Subject, fail, unknown, warn
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import Index, those
 from svcdoctor.objects import Ingress, IngressClass, Pod, Service
 from svcdoctor.text import edit_distance, listing, patch_command
 from svcdoctor.world import EVERYWHERE
@@ -32,11 +33,12 @@ HOSTED = re.compile(r"eks\.amazonaws\.com|openshift\.io|azure|networking\.gke|go
 # Those that serve Ingresses without a class, by their nature or by this flag.
 _CLASSLESS = re.compile(r"traefik|contour|haproxy|skipper|watch-ingress-without-class")
 # Words of a class that tell no controller from another.
+MOST_PLACES = 3  # namespaces that are looked into one by one
 _GENERIC = {"k8s", "io", "com", "org", "net", "dev", "sh", "app", "cloud", "kubernetes", "example", "local"}
 
 
-def _looks_like_a_controller(*words: str) -> tuple[bool, ...]:
-    return (True,) if _CONTROLLERS.search(" ".join(words).lower()) else ()
+def _looks_like_a_controller(*words: str) -> bool:
+    return _CONTROLLERS.search(" ".join(words).lower()) is not None
 
 
 def _words_of_pod(pod: Pod) -> list[str]:
@@ -49,15 +51,9 @@ def _words_of_service(service: Service) -> list[str]:
     return [service.metadata.name, *(service.metadata.labels or {}).values(), *(service.spec.selector or {}).values()]
 
 
-CONTROLLER_PODS = Index("ingress controllers", "pods", lambda pod: _looks_like_a_controller(*_words_of_pod(pod)))
-CONTROLLER_SERVICES = Index(
-    "services of ingress controllers",
-    "services",
-    lambda service: (
-        _looks_like_a_controller(*_words_of_service(service))
-        if service.spec.type in ("LoadBalancer", "NodePort")
-        else ()
-    ),
+CONTROLLER_PODS = those("ingress controllers", "pods", lambda pod: _looks_like_a_controller(*_words_of_pod(pod)))
+CONTROLLER_SERVICES = those(
+    "services of ingress controllers", "services", lambda item: _looks_like_a_controller(*_words_of_service(item))
 )
 ADDRESSED = Index(
     "ingresses with an address", "ingresses", lambda item: [named_class(item)[0]] if given_addresses(item) else ()
@@ -245,12 +241,30 @@ def controllers(view: View, controller: str) -> Iterator[Pod]:
     return (pod for pod in _found(view, CONTROLLER_PODS) if _says(controller, _words_of_pod(pod)))
 
 
+def controllers_behind_services(view: View, controller: str) -> list[Pod]:
+    """Those of the namespaces in which a Service of the controller stands: most have one, and of large clusters this
+    is one list instead of fifty."""
+    view.touched.add("pods")
+    places = sorted({service.metadata.namespace for service in _services_of(view, controller)})
+    found = [pod for place in places[:MOST_PLACES] for pod in view.or_without(partial(_pods_in, view, place), [])]
+    return [pod for pod in found if _says(controller, _words_of_pod(pod))]
+
+
+def _pods_in(view: View, namespace: str) -> list[Pod]:
+    return view.world.found(CONTROLLER_PODS, namespace, True)
+
+
+def _services_of(view: View, controller: str) -> list[Service]:
+    known = _found(view, CONTROLLER_SERVICES) if _own_words(controller) else []
+    return [service for service in known if _says(controller, _words_of_service(service))]
+
+
 def _without_controller(ingress: _Ingress, controller: str) -> Iterator[Finding]:
     view = ingress.view
     services = [
         item
-        for item in (_found(view, CONTROLLER_SERVICES) if _own_words(controller) else [])
-        if _says(controller, _words_of_service(item)) and item.metadata.namespace != ingress.namespace
+        for item in _services_of(view, controller)
+        if item.spec.type in ("LoadBalancer", "NodePort") and item.metadata.namespace != ingress.namespace
     ]
     if services:
         yield from _own_service(ingress, controller, services)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from svcdoctor.case import PODS_BY_OWNER, Case, View
 from svcdoctor.finding import Subject
-from svcdoctor.indexes import Index
+from svcdoctor.indexes import Index, those
 from svcdoctor.objects import Container, CustomObject, Metadata, Pod, PodSpec
 from svcdoctor.pods.template import Template, matches
 from svcdoctor.world import EVERYWHERE
@@ -218,9 +218,7 @@ def _is_marked(namespace: Metadata) -> bool:
     return namespace.name in (ROOT_NAMESPACE, "linkerd") or not marks.isdisjoint(NAMESPACE_MARKS)
 
 
-MARKED_NAMESPACES = Index(
-    "namespaces of a mesh", "namespaces", lambda item: (True,) if _is_marked(item.metadata) else ()
-)
+MARKED_NAMESPACES = those("namespaces of a mesh", "namespaces", lambda item: _is_marked(item.metadata))
 
 
 # --- Istio's objects ---------------------------------------------------------------------------------------------
@@ -260,7 +258,6 @@ def _keys_of_virtual_service(item: CustomObject) -> set[Hashable]:
 
 
 VIRTUAL_SERVICES_BY_HOST = Index("virtualservices by host", "virtualservices", _keys_of_virtual_service)
-SERVICES_BY_SELECTOR = Index("services by selector", "services", lambda item: (item.spec.selector or {}).items())
 DESTINATION_RULES_BY_HOST = Index(
     "destinationrules by host",
     "destinationrules",

@@ -244,6 +244,10 @@ def guards(case: Case) -> list[Guard]:
 
     Nor those that other policies may open again: that is told of them, and no NetworkPolicy is blamed.
     """
+    return case.once("guards", lambda: _guards(case))
+
+
+def _guards(case: Case) -> list[Guard]:
     policies = policies_in(case, case.namespace)
     if not policies:
         return []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,7 +57,7 @@ class _Impossible(Exception):
 
 
 # The objects of a kind in a namespace, as we hold them: (resource, namespace) -> by name.
-Held = Callable[[str, str], dict[str, Any]]
+Held = Callable[[str, str], Mapping[str, Any]]
 
 
 def changes(line: str, held: Held) -> list[Change] | None:
@@ -90,13 +90,15 @@ def _followed(line: str, held: Held) -> Iterator[tuple[_Command, list[Change]]]:
 
 
 def _laid_over(held: Held, found: list[Change]) -> Held:
-    def now(resource: str, namespace: str) -> dict[str, Any]:
+    def now(resource: str, namespace: str) -> Mapping[str, Any]:
+        over = [change for change in found if (change.resource.name, change.namespace) == (resource, namespace)]
+        if not over:
+            return held(resource, namespace)
         table = dict(held(resource, namespace))
-        for change in found:
-            if (change.resource.name, change.namespace) == (resource, namespace):
-                table.pop(change.name, None)
-                if change.after is not None:
-                    table[change.name] = change.after
+        for change in over:
+            table.pop(change.name, None)
+            if change.after is not None:
+                table[change.name] = change.after
         return table
 
     return now

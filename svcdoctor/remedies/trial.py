@@ -12,17 +12,16 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from svcdoctor.case import PODS_BY_OWNER
+from svcdoctor.case import PODS_BY_LABEL, PODS_BY_OWNER, SLICES_BY_SERVICE
 from svcdoctor.endpoints.reconcile import (
     CONTROLLER,
     MANAGED_BY,
     MIRRORING_CONTROLLER,
-    SERVICE_NAME,
     desired_slices,
     is_ready,
     slices_of,
 )
-from svcdoctor.finding import Certainty, Finding, Remedy, Role, ServiceDiagnosis, Status
+from svcdoctor.finding import Certainty, Finding, Remedy, Role, Status
 from svcdoctor.objects import EndpointSlice, Pod, Probe, Service, Workload
 from svcdoctor.pods.rollout import MOST_PODS, Laid, pods_afterwards
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, template_of
@@ -34,6 +33,14 @@ REPLACED_BY_ROLLOUT = ("deployments", "statefulsets", "daemonsets", "replicasets
 
 class _Untold(Exception):
     """No object tells what would come of it."""
+
+
+class Verdict(NamedTuple):
+    """What counts of a judgement on a Service."""
+
+    status: Status
+    cause: Finding | None
+    findings: list[Finding]
 
 
 class Trial(NamedTuple):
@@ -48,7 +55,7 @@ def tried(
     service: Service,
     finding: Finding,
     explained: Collection[str | None],
-    judge: Callable[[World, Service], ServiceDiagnosis | None],
+    judge: Callable[[World, Service], Verdict | None],
 ) -> Trial:
     """`explained` are the codes of what the finding is the reason of: whether these go with it shows only in the
     cluster. `judge` gives the verdict on a Service in another World, or None where it has not all that it takes."""
@@ -56,17 +63,17 @@ def tried(
     exposed: Finding | None = None
     for place, remedy in enumerate(finding.remedies):
         then = afterwards(world, service, with_its_steps(finding.remedies[place:]), judge)
-        if then is None or then.cause in explained or _still_holds(finding, then):
+        if then is None or (then.cause and then.cause.code in explained) or _still_holds(finding, then):
             remedies.append(remedy)
             continue
-        outcome = then.cause or ("unknown" if then.status is Status.UNKNOWN else "pass")
+        outcome = (then.cause and then.cause.code) or ("unknown" if then.status is Status.UNKNOWN else "pass")
         remedies.append(replace(remedy, verified=True, then=outcome))
         if remedy is finding.remedies[0]:
             exposed = next(filter(_is_certain, then.findings), None)
     return Trial(replace(finding, remedies=tuple(remedies)), exposed)
 
 
-def _still_holds(finding: Finding, then: ServiceDiagnosis) -> bool:
+def _still_holds(finding: Finding, then: Verdict) -> bool:
     return any(other.code == finding.code and other.is_fault for other in then.findings)
 
 
@@ -83,8 +90,8 @@ def with_its_steps(remedies: Sequence[Remedy]) -> Remedy:
 
 
 def afterwards(
-    world: World, service: Service, remedy: Remedy, judge: Callable[[World, Service], ServiceDiagnosis | None]
-) -> ServiceDiagnosis | None:
+    world: World, service: Service, remedy: Remedy, judge: Callable[[World, Service], Verdict | None]
+) -> Verdict | None:
     """What would be said of the Service when the remedy is applied; None where that cannot be told."""
     if not remedy.changes_cluster or not remedy.command:
         return None
@@ -121,19 +128,18 @@ def _world_afterwards(world: World, found: list[Change], namespace: str, name: s
 def slices_afterwards(world: World, service: Service) -> Iterator[Laid]:
     """What the controllers of EndpointSlices replace. Those that somebody else writes stay."""
     namespace, name = service.metadata.namespace, service.metadata.name
-    held: list[EndpointSlice] = list(world.listed("endpointslices", namespace).values())
+    held: list[EndpointSlice] = world.found(SLICES_BY_SERVICE, namespace, name)
     legacy = world.listed_or_nothing("endpoints", namespace).get(name)
     if service.spec.selector:
         # The mirroring controller takes its copies away from a Service that has a selector again.
         replaced = {CONTROLLER, MIRRORING_CONTROLLER}
-        written = desired_slices(service, list(world.listed("pods", namespace).values()))
+        written = desired_slices(service, world.found(PODS_BY_LABEL, namespace, *service.spec.selector.items()))
     elif legacy is not None:
         replaced, written = {MIRRORING_CONTROLLER}, slices_of(legacy)
     else:
         return
     for piece in held:
-        labels = piece.metadata.labels or {}
-        if labels.get(SERVICE_NAME) == name and labels.get(MANAGED_BY) in replaced:
+        if (piece.metadata.labels or {}).get(MANAGED_BY) in replaced:
             yield "endpointslices", namespace, piece.metadata.name, None
     for number, piece in enumerate(written):
         metadata = replace(piece.metadata, name=f"{name}-then-{number}")
