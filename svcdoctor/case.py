@@ -24,7 +24,7 @@ from svcdoctor.clients.peers import Peer, is_awaited, peers_of
 from svcdoctor.clients.serviceenv import EnvironmentFault, fault_of, has_unready_container
 from svcdoctor.clients.settings import Setting, configs_of, settings_of
 from svcdoctor.endpoints.nearmiss import NearMiss, nearest
-from svcdoctor.endpoints.reconcile import SERVICE_NAME, is_ready, pod_addresses, slices_of, target_port
+from svcdoctor.endpoints.reconcile import SERVICE_NAME, is_ready, is_truncated, pod_addresses, slices_of, target_port
 from svcdoctor.finding import Finding, Stage, Status, Step, Subject
 from svcdoctor.indexes import Index, those
 from svcdoctor.names.corefault import ROLE, asks_itself, complaints, crashing, lacks
@@ -888,11 +888,14 @@ class Case(View):
         ]
 
     def is_rolling_out(self, pod: Pod) -> bool:
-        """Whether the Pod's Deployment is bringing a version up, and has not overrun its progress deadline."""
+        """Whether the Pod's Deployment is bringing a version up, and has not overrun its progress deadline.
+
+        Raises NotRead.
+        """
         kind, name = top_owner(pod)
         deployment: Workload | None = None
         if kind == "Deployment":
-            deployment = self.or_without(lambda: self.listed("deployments"), {}).get(name)
+            deployment = self.listed("deployments").get(name)
         if deployment is None:
             return False
         progress = next((item for item in deployment.status.conditions or () if item.type == "Progressing"), None)
@@ -903,8 +906,13 @@ class Case(View):
 
     @cached_property
     def is_deliberately_idle(self) -> bool:
-        """Whether every workload behind it is at zero replicas by the hand of something that scales it up on demand."""
-        matching = self.or_without(lambda: self.matching_templates, [])
+        """Whether every workload behind it is at zero replicas by the hand of something that scales it up on demand.
+
+        Raises NotRead where there are no Pods and workloads may not be read; who has Pods that stay is not idle.
+        """
+        if self.or_without(lambda: self.staying_pods, []):
+            return False
+        matching = self.matching_templates
         return bool(matching) and all(template.desired == 0 and is_scaled_on_demand(template) for template in matching)
 
     # --- what the slices hold
@@ -999,7 +1007,7 @@ class Case(View):
                 raise
             # Asked of the World itself: no check declares this kind, which is read only when it has come to this.
             legacy = self.or_without(lambda: self.world.listed("endpoints", self.namespace), {}).get(self.name)
-            if legacy is None:
+            if legacy is None or is_truncated(legacy):
                 raise
             return slices_of(legacy), "from the legacy Endpoints object: EndpointSlices may not be read"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 FAULTS = ("fail", "warn")
+PARTS = ("services", "missing", "clients")
 NOTHING_LACKS = "something is unknown, and nothing is said to be lacking"
 
 
@@ -29,7 +30,10 @@ def lies(report: dict[str, Any], whole: dict[str, Any]) -> list[str]:
     for part in ("missing", "clients"):
         all_of_them = {"findings": [finding for entry in whole[part] for finding in entry["findings"]]}
         found += [f"{part}: {fault}" for entry in report[part] for fault in worse(entry, all_of_them)]
-    found += [f"cluster: {fault}" for fault in worse(report["cluster"], whole["cluster"])]
+    # What leads to a Service is told of by itself where it is not seen that it does: the same fault, in another place.
+    everything = set().union(*(faults(entry) for part in PARTS for entry in whole[part]))
+    told = {*everything, *((code, "warn") for code, _ in everything)}
+    found += [f"cluster: {fault}" for fault in worse(report["cluster"], whole["cluster"]) if fault not in told]
     lacking = any(finding["status"] == "unknown" for entry in report["services"] for finding in entry["findings"])
     if lacking and not report["denied"] and not report["unreadable"] and not _settles(report):
         found.append(NOTHING_LACKS)

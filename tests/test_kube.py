@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import socket
 import stat
 import threading
@@ -998,6 +999,20 @@ def credential(**status: str) -> str:
     return f"echo '{json.dumps({'apiVersion': BETA, 'kind': 'ExecCredential', 'status': status})}'"
 
 
+@pytest.fixture
+def no_stdin() -> Iterator[None]:
+    """Nothing to read for whatever this process starts, however the tests were started themselves."""
+    kept, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(nothing)
+
+
+@pytest.mark.usefixtures("no_stdin")
 def test_plugin_gives_a_token(server: FakeApiServer, tmp_path: Path) -> None:
     script = f'cat; echo "$KUBERNETES_EXEC_INFO $1 $EXTRA" >> seen; {credential(token="fresh")}'
     user = plugin(tmp_path, f"cd {tmp_path}; {script}", args=["arg"], env=[{"name": "EXTRA", "value": "set"}])

@@ -77,7 +77,9 @@ def _mismatch(case: Case, client: StatedClient, way: Way) -> Finding | None:
         return _called_wrongly(case, client, way, speaks, wrong)
     if callers or way.port.app_protocol or case.spec.type == "LoadBalancer":
         return None  # callers know, the other check tells it, or a load balancer may end TLS
-    return _named_wrongly(case, client, way, speaks)
+    named = _named_wrongly(case, client, way, speaks)
+    # That nobody calls it with a scheme has to have been seen.
+    return named if named is None or case.callers is not None else None
 
 
 def _has_proxy(case: Case, template: Template) -> bool:

@@ -61,7 +61,9 @@ NONE = Monitors({}, {})
 
 def run(case: Case) -> Iterator[Finding]:
     yield from _monitored(case)
-    if case.is_external_name or case.or_without(lambda: case.ready_endpoints, [None]) or case.is_deliberately_idle:
+    if case.is_external_name or case.or_without(lambda: case.ready_endpoints, [None]):
+        return
+    if case.or_without(lambda: case.is_deliberately_idle, False):
         return
     yield from _reach(case)
 

@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.manualslice import is_by_hand, is_mirrored, manifest
+from svcdoctor.endpoints.reconcile import OVER_CAPACITY
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Endpoints, EndpointSlice
 from svcdoctor.text import plural, quoted_json
@@ -36,7 +37,6 @@ CHECK = Check(
     },
     reads=("endpointslices", "endpoints"),
 )
-OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 MOST_ADDRESSES = 1000  # what the Endpoints controller writes into one object
 
 

@@ -79,23 +79,25 @@ def _leading_here(case: Case) -> Iterator[Finding]:
 def _without_routes(case: ClusterCase) -> Iterator[Finding]:
     """What nobody's requests go through yet, said once."""
     gateways: list[Gateway] = case.everywhere("gateways")[0]
-    used = _used(case) if gateways else set()
+    used, complete = _used(case) if gateways else (set(), True)
+    unused_by = "which no Route uses yet" if complete else "whose Routes may not all be read"
     for gateway in gateways:
         namespace, name = gateway.metadata.namespace, gateway.metadata.name
         if (namespace, name) not in used:
-            subject, unused = Subject("Gateway", namespace, name), f"{place(gateway)}, which no Route uses yet"
+            subject, unused = Subject("Gateway", namespace, name), f"{place(gateway)}, {unused_by}"
             faults = [item for item in gateway_faults(case, gateway, subject, unused) if item.is_fault]
             for fault in faults or dead_listeners(case, gateway, subject):
                 yield fault if _has_other_routes(gateway) else as_warning(fault)
 
 
-def _used(case: ClusterCase) -> set[tuple[str, str]]:
-    routes: list[Route] = [
-        route for resource in ENTRY_RESOURCES if resource != "ingresses" for route in case.everywhere(resource)[0]
-    ]
-    return {
+def _used(case: ClusterCase) -> tuple[set[tuple[str, str]], bool]:
+    """The Gateways that Routes name, and whether all Routes were read."""
+    tables = [case.everywhere(resource) for resource in ENTRY_RESOURCES if resource != "ingresses"]
+    routes: list[Route] = [route for table, _ in tables for route in table]
+    named = {
         (parent.namespace or route.metadata.namespace, parent.name) for route in routes for parent in parents_of(route)
     }
+    return named, all(complete for _, complete in tables)
 
 
 def _has_other_routes(gateway: Gateway) -> bool:

@@ -107,6 +107,9 @@ def _dead_subset(case: Case, rule: CustomObject, path: str, subset: str) -> Dead
     source = f"{ref(rule, 'virtualservice', case.namespace)} {path}.subset"
     places = list(dict.fromkeys((rule.metadata.namespace, case.namespace, ROOT_NAMESPACE)))
     rules = destination_rules(case, (case.name, case.namespace), places)
+    if not rules:
+        for place in places:
+            case.listed("destinationrules", place)  # what may not be read is not taken for undefined
     defined = [one for item in rules for one in parts_at(item.spec, "subsets")]
     named = next((one for one in defined if at(one, "name") == subset), None)
     evidence = Evidence("subset", subset, source)

@@ -133,6 +133,10 @@ def _no_service(
         evidence.append(Evidence("same name", f"in namespaces {listing(elsewhere)}", "services in all namespaces"))
     elif not complete:
         evidence.append(Evidence("not seen", "Services of other namespaces", "list services in the whole cluster"))
+    is_bare = all("." not in use.host for use in uses)
+    may_be_a_node = is_bare and workload is None and case.or_without(case.nodes, None) is None
+    if may_be_a_node:
+        evidence.append(Evidence("unless", f"a node is called {name}", "nodes may not be read"))
     if workload:
         evidence.append(Evidence("without a Service", workload.ref, f"namespace {namespace}"))
         remedy = Remedy(f"create the Service for {workload.ref}", _expose(workload, name, uses))
@@ -146,6 +150,7 @@ def _no_service(
         *evidence,
         *_named_by(uses),
         remedies=(remedy,),
+        inferred=may_be_a_node,
     )
 
 

@@ -36,11 +36,12 @@ def run(case: ClusterCase) -> Iterator[Finding]:
     for cache in caches:
         subject = Subject("DaemonSet", case.namespace, cache.metadata.name)
         pods = [pod for pod in case.listed("pods").values() if top_owner(pod) == ("DaemonSet", cache.metadata.name)]
-        nodes = case.or_without(case.nodes, {})
-        broken = [pod for pod in pods if not is_ready(pod) and _is_told_of(case, pod, nodes)]
+        nodes = case.or_without(case.nodes, None)
+        broken = [pod for pod in pods if not is_ready(pod) and _is_told_of(case, pod, nodes or {})]
         wanted = (cache.status.desired_number_scheduled or 0) if cache.status else 0
         if broken:
-            yield _broken(subject, cache, broken, wanted)
+            unseen = Evidence("unless", "the node itself is down", "nodes may not be read")
+            yield _broken(subject, cache, broken, wanted, *([unseen] if nodes is None else []))
         elif pods:
             yield passed(subject, f"{cache.metadata.name} is ready on {plural(len(pods), 'node')}")
 
@@ -59,7 +60,7 @@ def _is_told_of(case: ClusterCase, pod: Pod, nodes: Mapping[str, Node]) -> bool:
     return not (node_is_down or is_new or pod.metadata.deletion_timestamp or not pod.spec.node_name)
 
 
-def _broken(subject: Subject, cache: Workload, broken: list[Pod], wanted: int) -> Finding:
+def _broken(subject: Subject, cache: Workload, broken: list[Pod], wanted: int, *doubt: Evidence) -> Finding:
     nodes = sorted({pod.spec.node_name or "" for pod in broken})
     name = cache.metadata.name
     first = broken[0].metadata.name
@@ -70,6 +71,7 @@ def _broken(subject: Subject, cache: Workload, broken: list[Pod], wanted: int) -
         Evidence("ready", f"{max(wanted - len(broken), 0)} of {plural(wanted, 'node')}", f"daemonset/{name} .status"),
         *(Evidence(pod.metadata.name, _state(pod), f"pod/{pod.metadata.name} .status") for pod in broken[:3]),
         Evidence("unless", "their resolv.conf names kube-dns, and the cache has given its address back", "the node"),
+        *doubt,
         remedies=(
             Remedy("start it again", f"kubectl -n {subject.namespace} delete pod {first}"),
             Remedy(

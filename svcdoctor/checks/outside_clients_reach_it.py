@@ -61,16 +61,17 @@ def run(case: Case) -> Iterator[Finding]:
 
 
 def _external_addresses(case: Case, addresses: list[str]) -> Iterator[Finding]:
-    nodes = case.or_without(case.nodes, None)
+    taken = [
+        f"{other.metadata.namespace}/{other.metadata.name}"
+        for address in addresses
+        for other in case.services_at(address)
+    ]
+    # No node has the ClusterIP of another Service; of other addresses nodes have to be seen.
+    nodes = case.or_without(case.nodes, None) if taken else case.nodes()
     owned = {address.address for node in (nodes or {}).values() for address in node.status.addresses or ()}
     foreign = [address for address in addresses if address not in owned]
     if not foreign:
         return
-    taken = [
-        f"{other.metadata.namespace}/{other.metadata.name}"
-        for address in foreign
-        for other in case.services_at(address)
-    ]
     victims = [
         Evidence("taken from", f"{name} has it as its ClusterIP", "services of all namespaces") for name in taken
     ]

@@ -96,7 +96,7 @@ def _readiness(case: Case, *, lagging: bool) -> Iterator[Finding]:
         yield passed(case.subject, f"{count} ready{origin}", evidence)
         return
     starting = {
-        *case.or_without(lambda: case.starting_pods, []),
+        *(case.starting_pods if pods else ()),
         *(pod.metadata.name for pod in pods if is_ready(pod) and _is_fresh(case, pod)),
     }
     late = staying - ready - starting
@@ -237,7 +237,7 @@ def _is_stale(case: Case, name: str) -> bool:
     pod = case.listed("pods").get(name)
     if pod is not None:
         return not _is_fresh(case, pod) and case.age(pod) > SETTLING_SECONDS and not _is_leaving(case, pod)
-    events = case.or_without(lambda: case.events("Pod", name), [])
+    events = case.events("Pod", name)  # a Pod that is gone has left nothing else that tells when
     return not events or (case.seconds_since(last_seen(events[-1])) or 0.0) > SETTLING_SECONDS
 
 

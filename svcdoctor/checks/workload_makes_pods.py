@@ -178,7 +178,7 @@ def _failed_create(case: Case, template: Template) -> Evidence | None:
     """The API server's words, from the workload's own condition, its ReplicaSets' or the last event."""
     owned = [
         item
-        for item in case.listed("replicasets").values()
+        for item in case.or_without(lambda: case.listed("replicasets"), {}).values()
         if any(
             owner.kind == template.kind and owner.name == template.name
             for owner in item.metadata.owner_references or ()
@@ -220,6 +220,7 @@ def _missing(case: Case, template: Template) -> Iterator[Finding]:
         message = f"{template.ref} has no Pods yet, {duration(waited)} after they were asked for"
         yield unknown("unknown-settling", case.subject, message, _desired(template))
         return
+    case.listed("replicasets")  # where a refusal would stand
     seen = owner.status.observed_generation
     behind = seen is None or seen < owner.metadata.generation
     why = "its controller has not seen it" if behind else "nothing says why (events are kept for an hour)"

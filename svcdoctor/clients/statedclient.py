@@ -6,6 +6,7 @@ A person named it (--from), or it was chosen: then what keeps it out by design i
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from svcdoctor.case import Case, EndpointView, View
@@ -90,7 +91,7 @@ def ways(case: Case, client: StatedClient) -> Iterator[Way]:
         own = [one for address in case.cluster_ips for one in client.said.all_to(address, port.port)]
         meant = [
             (view, client.said.to(view.address, number))
-            for view, number in endpoints_to_try(case, port)
+            for view, number in case.or_without(partial(endpoints_to_try, case, port), [])
             if not client.is_behind(case, view)
         ]
         ends = [(view, tried) for view, tried in meant if tried]
@@ -133,8 +134,11 @@ def is_let_through(case: Case, client: StatedClient) -> bool:
 
 
 def is_served(case: Case, port: ServicePort) -> bool:
-    """Whether a client that a person named was seen to connect to each endpoint of the port that it tried."""
+    """Whether a client that a person named was seen to connect to each endpoint of the port that it tried; where
+    endpoints may not be read, by the Service's own address."""
     client = case.or_without(lambda: stated_client(case), None)
     if client is None or proxy_of(case, client) or proxy_of_backends(case):
         return False
-    return any(way.ends and not way.failed for way in ways(case, client) if way.port == port)
+    sees_endpoints = case.or_without(lambda: case.ready_endpoints is not None, False)
+    found = [way for way in ways(case, client) if way.port == port]
+    return any(way.ends and not way.failed if sees_endpoints else way.own and way.own.is_open for way in found)

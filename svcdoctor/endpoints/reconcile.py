@@ -30,6 +30,7 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 CONTROLLER = "endpointslice-controller.k8s.io"
 MIRRORING_CONTROLLER = "endpointslicemirroring-controller.k8s.io"
 SERVICE_NAME = "kubernetes.io/service-name"
+OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"  # annotation of Endpoints
 
 
 def is_ready(pod: Pod) -> bool:
@@ -174,6 +175,11 @@ def slices_of(legacy: Endpoints) -> list[EndpointSlice]:
         EndpointSlice(metadata=metadata, endpoints=_endpoints_in(subset), ports=subset.ports)
         for subset in legacy.subsets or ()
     ]
+
+
+def is_truncated(legacy: Endpoints) -> bool:
+    """Whether its controller left out what went beyond a thousand addresses."""
+    return (legacy.metadata.annotations or {}).get(OVER_CAPACITY) == "truncated"
 
 
 def _endpoints_in(subset: EndpointSubset) -> list[Endpoint]:

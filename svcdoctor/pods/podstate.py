@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from shlex import join
 
 from svcdoctor.endpoints.reconcile import is_ready, pod_addresses
 from svcdoctor.finding import Evidence, Remedy, Status
@@ -121,7 +122,7 @@ def _volume_not_there(look: Look) -> PodState | None:
     claims = [volume.persistent_volume_claim.claim_name for volume in volumes if volume.persistent_volume_claim]
     shown = f"PersistentVolumeClaim {listing(claims)}" if claims else "a volume"
     remedy = (
-        Remedy("look at the claim", look.kubectl(f"describe pvc {' '.join(claims)}"), changes_cluster=False)
+        Remedy("look at the claim", look.kubectl(f"describe pvc {join(claims)}"), changes_cluster=False)
         if claims
         else look.describe()
     )

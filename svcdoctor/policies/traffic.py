@@ -47,13 +47,15 @@ class Enforcement(NamedTuple):
 
     enforced: bool | None
     plugin: str = ""
+    seen: bool = True  # whether DaemonSets could be looked at wherever network plugins have theirs
 
     @property
     def doubt(self) -> tuple[Evidence, ...]:
         if self.enforced:
             return ()
         value = "the network plugin here enforces no NetworkPolicies"
-        return (Evidence("unless", value, "no DaemonSet of a plugin that is known to enforce them"),)
+        source = "no DaemonSet of a plugin that is known to enforce them" if self.seen else "daemonsets may not be read"
+        return (Evidence("unless", value, source),)
 
 
 def enforcement(view: View) -> Enforcement:
@@ -61,14 +63,18 @@ def enforcement(view: View) -> Enforcement:
 
     def build() -> Enforcement:
         found: list[str] = []
+        seen = True
         for place in _PLACES:
-            names = view.or_without(lambda place=place: _daemonsets(view, place), [])  # type: ignore[misc]
+            names = view.or_without(lambda place=place: _daemonsets(view, place), None)  # type: ignore[misc]
+            if names is None:
+                seen = False
+                continue
             found += names
             enforcing = next((name for name in names if _ENFORCING.search(name)), "")
             if enforcing:
                 return Enforcement(True, f"daemonset/{enforcing} in {place}")
         flannel = next((name for name in found if _NOT_ENFORCING.fullmatch(name)), "")
-        return Enforcement(False, f"daemonset/{flannel}") if flannel else Enforcement(None)
+        return Enforcement(False, f"daemonset/{flannel}") if flannel else Enforcement(None, seen=seen)
 
     return view.shared("policy enforcement", build)
 
