@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "indexes": "",
     "sharing": "",
     "objects": "text",
-    "lookup": "objects text",
+    "lookup": "cachedproperty objects text",
     "sockets": "objects text",
     "request": "objects text",
     "connection": "objects request",

@@ -38,9 +38,12 @@ CHECK = Check(
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:
-    told = [said for said in (case.world.lookups or {}).values() if said.vantage.kind == "exec"]
+    def look() -> list[Lookups]:
+        return [said for said in (case.world.lookups or {}).values() if said.vantage.kind == "exec"]
+
+    told = case.shared("what Pods were told", look)
     by_node: dict[str, tuple[Pod, Lookups]] = {}
-    for said in told:
+    for said in case.shared("Pods that were told nothing", lambda: [one for one in look() if not one.any_answered]):
         pod = misled(case, said)
         if pod is not None and pod.spec.node_name and not kept_from_dns(case, said.vantage):
             by_node.setdefault(pod.spec.node_name, (pod, said))

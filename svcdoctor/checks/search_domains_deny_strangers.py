@@ -55,18 +55,21 @@ def _of_service(case: Case) -> Iterator[Finding]:
 def _of_cluster(case: ClusterCase) -> Iterator[Finding]:
     """A full name without its final dot: that of the control, once for each place that the domain comes from."""
     known: set[tuple[Subject, str]] = set()
-    for said in (case.world.lookups or {}).values():
-        control, full = said.answer(CONTROL), said.answer(full_control(case.zone))
-        domain = answered_by(said, full, case.zone) if full and said.vantage.kind == "exec" else ""
-        if not domain or full is None or control is None or not control.answered:
-            continue
-        # Where both lead to the same place, it is the right one or all is lost.
-        if set(control.addresses) & set(full.addresses):
-            continue
+    for said, control, full, domain in case.shared("names that search domains answered", lambda: list(_strange(case))):
         subject, source = _origin(case, said, domain)
         if (subject, domain) not in known:
             known.add((subject, domain))
             yield _taken(subject, said, full, control, domain, source)
+
+
+def _strange(case: ClusterCase) -> Iterator[tuple[Lookups, Lookup, Lookup, str]]:
+    """Who found the control under a search domain, with both answers and that domain."""
+    for said in (case.world.lookups or {}).values():
+        control, full = said.answer(CONTROL), said.answer(full_control(case.zone))
+        domain = answered_by(said, full, case.zone) if full and said.vantage.kind == "exec" else ""
+        # Where both lead to the same place, it is the right one or all is lost.
+        if domain and full and control and control.answered and not set(control.addresses) & set(full.addresses):
+            yield said, control, full, domain
 
 
 def _origin(case: ClusterCase, said: Lookups, domain: str) -> tuple[Subject, tuple[Evidence, ...]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -39,8 +40,11 @@ FEWEST_DOMAINS = 2
 
 
 def run(case: ClusterCase) -> Iterator[Finding]:
-    asked = list(_askers(case))
-    heard = [(said, answer) for _, said in asked for answer in said.lookups if _is_outside(case, answer)]
+    def ask() -> tuple[list[tuple[str, Lookups]], list[tuple[Lookups, Lookup]]]:
+        asked = list(_askers(case))
+        return asked, [(said, answer) for _, said in asked for answer in _last(case, said) if _is_outside(answer)]
+
+    asked, heard = case.shared("names asked of servers beyond", ask)
     if not heard:
         return
     # Each line of the Corefile that forwards leads to servers of its own.
@@ -94,10 +98,16 @@ def _is_of(blocks: list[ServerBlock], line: Directive, met: tuple[Lookups, Looku
     return forwarder(blocks, met[1].name) == line
 
 
-def _is_outside(case: ClusterCase, answer: Lookup) -> bool:
-    """An absolute name that is not the cluster's, of which DNS said something or nothing."""
-    asked = answer.name.endswith(".") and not answer.from_hosts and not answer.concluded and answer.outcome != "error"
-    return asked and not within(answer.name, case.zone)
+def _last(case: ClusterCase, said: Lookups) -> Iterator[Lookup]:
+    """What was asked after the absolute names of the cluster: names of the outside have to wait (questions.py)."""
+    return takewhile(
+        lambda answer: not answer.name.endswith(".") or not within(answer.name, case.zone), reversed(said.lookups)
+    )
+
+
+def _is_outside(answer: Lookup) -> bool:
+    """An absolute name of which DNS said something or nothing."""
+    return answer.name.endswith(".") and not answer.from_hosts and not answer.concluded and answer.outcome != "error"
 
 
 def _broken(line: Directive, told: list[tuple[Lookups, Lookup]]) -> Finding:

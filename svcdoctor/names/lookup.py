@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from svcdoctor.cachedproperty import cached_property
 from svcdoctor.objects import Object, Service
 
 ANSWERED = "answered"
@@ -151,7 +152,7 @@ class Attempt(Object, frozen=True):
     seconds: float = 0.0
 
 
-class Lookups(Object, frozen=True):
+class Lookups(Object, frozen=True, dict=True, gc=True):
     """The names looked up from one vantage. A name that is missing was not looked up."""
 
     vantage: Vantage
@@ -164,7 +165,11 @@ class Lookups(Object, frozen=True):
 
     def answer(self, name: str) -> Lookup | None:
         """What became of the name, or None when it was not looked up."""
-        return next((lookup for lookup in self.lookups if lookup.name == name), None)
+        return self._by_name.get(name)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Lookup]:
+        return {lookup.name: lookup for lookup in reversed(self.lookups)}
 
     @property
     def lacks_tools(self) -> bool:
