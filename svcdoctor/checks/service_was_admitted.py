@@ -24,6 +24,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 from typing import Any, NamedTuple
 
 from svcdoctor.case import SETTLING_SECONDS, ClientCase, EntryCase
@@ -122,7 +123,7 @@ def _statements(case: ClientCase | EntryCase, absent: Absent) -> Iterator[tuple[
     """(text, source, command that shows it) of whatever may have tried to create something in the namespace."""
     for event in case.or_without(lambda: case.listed("events", absent.namespace), {}).values():
         about = event.involved_object
-        look = f"kubectl -n {absent.namespace} get events --field-selector involvedObject.name={about.name}"
+        look = f"kubectl -n {absent.namespace} get events --field-selector involvedObject.name={quote(about.name)}"
         yield event.message or "", f"event {event.reason} about {about.kind.lower()}/{about.name}", look
     for resource, kind in DELIVERED_BY.items():
         for item in case.or_without(lambda resource=resource: case.everywhere(resource)[0], []):  # type: ignore[misc]
