@@ -553,7 +553,9 @@ def _served(
 ) -> Iterator[tuple[str, Document]]:
     """A Service of the system with two Pods of a Deployment."""
     bound = [{"name": port["name"], "containerPort": port["port"], "protocol": port["protocol"]} for port in ports]
-    template = {"metadata": {"labels": label}, "spec": {"containers": [{"name": own, "image": own, "ports": bound}]}}
+    policy = "Default" if name == "kube-dns" else "ClusterFirst"  # or CoreDNS would be told to ask itself
+    pods = {"dnsPolicy": policy, "containers": [{"name": own, "image": own, "ports": bound}]}
+    template = {"metadata": {"labels": label}, "spec": pods}
     spec = {"replicas": 2, "selector": {"matchLabels": label}, "template": template}
     counts = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), 2)
     yield "deployments", _simple(namespace, own, spec=spec, status=counts)
