@@ -54,7 +54,7 @@ class Enforcement(NamedTuple):
         if self.enforced:
             return ()
         value = "the network plugin here enforces no NetworkPolicies"
-        source = "no DaemonSet of a plugin that is known to enforce them" if self.seen else "daemonsets may not be read"
+        source = "no DaemonSet of a plugin that is known to enforce them" if self.seen else "not all DaemonSets were read"
         return (Evidence("unless", value, source),)
 
 

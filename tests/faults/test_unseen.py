@@ -81,7 +81,7 @@ EXCUSED = {
     # No Pod is there and none is asked for: slices that still hold one are late, and tell only how old that is.
     ("endpointslices", "workload-scaled-zero"),
 }
-DOUBTS = {"daemonsets": "daemonsets may not be read", "nodes": "nodes may not be read"}
+DOUBTS = {"daemonsets": "not all DaemonSets were read", "nodes": "nodes may not be read"}
 
 
 def says_its_doubt(told: dict[str, Any], code: str) -> bool:
