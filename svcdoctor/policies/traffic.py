@@ -54,7 +54,8 @@ class Enforcement(NamedTuple):
         if self.enforced:
             return ()
         value = "the network plugin here enforces no NetworkPolicies"
-        source = "no DaemonSet of a plugin that is known to enforce them" if self.seen else "not all DaemonSets were read"
+        none = "no DaemonSet of a plugin that is known to enforce them"
+        source = none if self.seen else "not all DaemonSets were read"
         return (Evidence("unless", value, source),)
 
 
