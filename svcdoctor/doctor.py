@@ -6,7 +6,7 @@ changes the result is the one that a diagnosis of the whole World would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TypeVar, cast
 
 from svcdoctor.diagnosis import (
@@ -59,6 +59,8 @@ class Doctor:
         self._labels: dict[Name, dict[str, str] | None] = {}
         self._changed: set[Name] = set()
         self.judged = 0  # how often a Service was judged
+        # What is not judged for now, by whoever does not want to hear of each of its changes at once.
+        self.resting: Container[Asker] = ()
         self._reads.stale.update((SERVICES, CLUSTER, ABSENT, CALLERS))
 
     @property
@@ -71,11 +73,16 @@ class Doctor:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left to judge again, but for what waits for objects."""
-        return not any(self._is_ripe(asker) for asker in self._reads.stale)
+        """Whether nothing is left to judge again now, but for what waits for objects."""
+        return not any(asker not in self.resting and self._is_ripe(asker) for asker in self._reads.stale)
 
-    def work(self) -> Iterator[None]:
-        """Judge again what is stale, a piece at a time: a caller may stop between any two."""
+    @property
+    def put_off(self) -> list[Asker]:
+        """What is to be judged again and rests."""
+        return [asker for asker in self._reads.stale if asker in self.resting]
+
+    def work(self) -> Iterator[Asker]:
+        """Judge again what is stale, a piece at a time, and tell which: a caller may stop between any two."""
         stale = self._reads.stale
         if SERVICES in stale and self._is_ripe(SERVICES):
             self._list_services()
@@ -85,18 +92,18 @@ class Doctor:
             if broken != self._broken:
                 self._broken = broken
                 stale.update(("service", *name) for name in self._lines)
-            yield
+            yield CLUSTER
         if CALLERS in stale and self._is_ripe(CALLERS):
             self._list_callers()
-            yield
+            yield CALLERS
         if ABSENT in stale and self._is_ripe(ABSENT):
             self._absent = self._judge(ABSENT, lambda wants: absent_names(self.world, self.scope, wants))
-        for asker in [asker for asker in stale if self._is_ripe(asker)]:
+        for asker in [asker for asker in stale if asker not in self.resting and self._is_ripe(asker)]:
             if asker[0] == "service":
                 self._judge_service(asker)
             elif asker[0] == "client":
                 self._judge_client(asker)
-            yield
+            yield asker
 
     def diagnosis(self) -> Diagnosis:
         """The report as it stands. A Service that says what it said before is the same object as before."""

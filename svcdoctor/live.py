@@ -38,6 +38,7 @@ from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
 from svcdoctor.objects import RESOURCES
 from svcdoctor.pods.sockets import Sockets
+from svcdoctor.reads import Asker
 from svcdoctor.recordings.recording import recorded
 from svcdoctor.sharing import share
 from svcdoctor.text import printable
@@ -57,6 +58,7 @@ class Timing(NamedTuple):
     pace: Pace = Pace()
     update: float = 0.1  # between two Updates
     slice: float = 0.1  # of judging, before what has been judged so far is posted
+    rest: float = 0.25  # of what was just judged: a rollout changes a Service and its callers a dozen times a second
     judge: float = 30.0  # after so long everything that tells an age is judged again
     lost: float = 120.0  # a stream broken for so long is not to be judged by any more
     rhythm: Rhythm = Rhythm()
@@ -112,6 +114,8 @@ class Live:
             self._world.look_at_sockets()
             self._world.trials = Trials() if scope.client is None else None
         self._log: deque[LogEntry] = deque(maxlen=LOG_ENTRIES)
+        self._rests: dict[Asker, float] = {}  # Services and callers, and when each has rested
+        self._doctor.resting = self._rests
         self._news = False
         self._paused = False
         self._posted = self._judged = float("-inf")
@@ -207,6 +211,7 @@ class Live:
         if not self._doctor.is_done:
             return 0.0
         waits = [self._judged + self._timing.judge - now]
+        waits += [self._rests[asker] - now for asker in self._doctor.put_off]
         if self._news:
             waits.append(self._posted + self._timing.update - now)
         if deadline := self._world.next_deadline():
@@ -417,14 +422,20 @@ class Live:
             self._schedule.connect_if_due(self._world, now)
 
     def _judge(self) -> None:
+        now = time.monotonic()
+        for asker in [asker for asker, ends in self._rests.items() if ends <= now]:
+            del self._rests[asker]
         if self._doctor.is_done:
             return
         ends = time.monotonic() + self._timing.slice
         pieces = self._doctor.work()
         while not self._stopping.is_set():
             with self._lock:
-                if next(pieces, self) is self:
-                    return
+                asker = next(pieces, None)
+            if asker is None:
+                return
+            if asker[0] in ("service", "client") and self._timing.rest:
+                self._rests[asker] = time.monotonic() + self._timing.rest
             self._news = True
             if time.monotonic() >= ends:
                 return
@@ -443,7 +454,7 @@ class Live:
                 self._doctor.checking,
                 streams,
                 tuple(self._log),
-                is_whole=self._doctor.is_done and not self._doctor.wants,
+                is_whole=self._doctor.is_done and not self._doctor.put_off and not self._doctor.wants,
                 judged=self._doctor.judged,
             )
         )

@@ -390,6 +390,21 @@ def test_a_service_with_new_labels_has_changed_whatever_is_said_of_it() -> None:
     assert doctor.labels(name)["extra"] == "label"
 
 
+def test_a_service_that_rests_is_judged_when_it_has_rested() -> None:
+    doctor = Doctor(shop(), Scope())
+    refreshed(doctor)
+    pod = of(doctor.world, "pods", "app-1")
+    asker = ("service", pod.metadata.namespace, "app-1")
+    doctor.resting = {asker}
+    doctor.world.apply("pods", "MODIFIED", changed(pod, app="app-2"))
+    done = list(doctor.work())
+    assert asker not in done and ("service", pod.metadata.namespace, "app-2") in done
+    assert doctor.is_done and doctor.put_off == [asker]
+    doctor.resting = ()
+    assert not doctor.is_done and list(doctor.work()) == [asker]
+    assert doctor.is_done and not doctor.put_off
+
+
 def test_services_that_are_lost_sight_of_stay_and_are_unknown() -> None:
     doctor = Doctor(shop(), Scope())
     refreshed(doctor)

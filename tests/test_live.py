@@ -31,7 +31,7 @@ from svcdoctor.pods.sockets import Listener, Sockets, started_last
 from svcdoctor.world import World
 from watched_apiserver import WatchedApiServer
 
-QUICK = Timing(pace=Pace(first_pause=0.02, longest_pause=0.05, denied=0.1), update=0.01)
+QUICK = Timing(pace=Pace(first_pause=0.02, longest_pause=0.05, denied=0.1), update=0.01, rest=0.01)
 
 
 def deployment(name: str, namespace: str = "shop") -> dict[str, Any]:
