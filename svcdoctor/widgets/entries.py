@@ -195,7 +195,6 @@ class ServiceEntry(Entry):
         self.order: tuple[object, ...] = ()  # among all
         self.flat = False  # no namespace row stands above: the label names it
         self._rows: list[Row] | None = None
-        self._haystack: str | None = None
         self.sequence = sequence
         self.set(service, checking)
 
@@ -204,7 +203,11 @@ class ServiceEntry(Entry):
         self.checking = checking
         # A walk that is not finished has no verdict but the faults it met.
         self.status = None if checking and service.status not in TROUBLE else service.status
-        self._haystack = None
+        # Made as they come: for all of thousands the first letter of a filter would have to wait.
+        parts = [f"{service.namespace}/{service.name}", service.type, *service.cluster_ips]
+        parts += [f"{row.address} {row.pod}" for row in service.endpoints]
+        parts += [finding.code for finding in service.findings if finding.code]
+        self._haystack = " ".join(parts).lower()
         self.touch()
 
     def touch(self) -> None:
@@ -218,12 +221,6 @@ class ServiceEntry(Entry):
             self.height = len(self.rows())
 
     def haystack(self) -> str:
-        if self._haystack is None:
-            service = self.service
-            parts = [f"{service.namespace}/{service.name}", service.type, *service.cluster_ips]
-            parts += [f"{row.address} {row.pod}" for row in service.endpoints]
-            parts += [finding.code for finding in service.findings if finding.code]
-            self._haystack = " ".join(parts).lower()
         return self._haystack
 
     @property
