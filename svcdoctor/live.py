@@ -431,7 +431,7 @@ class Live:
         pieces = self._doctor.work()
         while not self._stopping.is_set():
             with self._lock:
-                asker = next(pieces, None)
+                asker: Asker | None = next(pieces, None)
             if asker is None:
                 return
             if asker[0] in ("service", "client") and self._timing.rest:
