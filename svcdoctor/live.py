@@ -423,8 +423,8 @@ class Live:
 
     def _judge(self) -> None:
         now = time.monotonic()
-        for asker in [asker for asker, ends in self._rests.items() if ends <= now]:
-            del self._rests[asker]
+        for rested in [asker for asker, ends in self._rests.items() if ends <= now]:
+            del self._rests[rested]
         if self._doctor.is_done:
             return
         ends = time.monotonic() + self._timing.slice
