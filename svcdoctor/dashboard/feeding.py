@@ -14,7 +14,7 @@ from svcdoctor.widgets.entries import Notice
 from svcdoctor.widgets.source import Source, SourceRequest, Update
 from svcdoctor.widgets.standstill import standstill
 
-PACE = 20  # how many times as long as an update takes there is none
+PACE = 40  # how many times as long as an update takes, not counting what is painted for it, there is none
 
 
 class Feeding(Frame):
