@@ -545,6 +545,25 @@ def test_exec(server: FakeApiServer, cluster: Cluster) -> None:
     assert cluster.requests[0].status == 101
 
 
+def test_a_handshake_that_drips_in_ends_in_time(server: FakeApiServer, cluster: Cluster) -> None:
+    """Each byte alone comes soon enough."""
+
+    def drip(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 101 Switching Protocols\r\nX-Slow: ")
+        while not server.over.wait(0.02):
+            exchange.send(b".")
+
+    server.on(EXEC, drip)
+    server.on(FORWARD, drip)
+    for call in (
+        lambda: cluster.exec("shop", "web", ["true"], timeout=0.3),
+        lambda: cluster.port_forward("shop", "web", 80, timeout=0.3),
+    ):
+        with pytest.raises(ReadFailed, match="did not answer in time") as caught:
+            call()
+        assert caught.value.reason == "timeout"
+
+
 @pytest.mark.parametrize(
     ("status", "code", "error"),
     [

@@ -789,14 +789,15 @@ class Cluster:
                 connected.settimeout(max(0.01, ends - time.monotonic()))
                 connection = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
                 try:
-                    connection.connect(  # type: ignore[no-untyped-call]
-                        "ws" + url.removeprefix("http"),
-                        socket=connected,
-                        header=lines,
-                        subprotocols=list(protocols),
-                        suppress_origin=True,
-                        redirect_limit=0,
-                    )
+                    with _hung_up_at(ends, connected):
+                        connection.connect(  # type: ignore[no-untyped-call]
+                            "ws" + url.removeprefix("http"),
+                            socket=connected,
+                            header=lines,
+                            subprotocols=list(protocols),
+                            suppress_origin=True,
+                            redirect_limit=0,
+                        )
                 except websocket.WebSocketBadStatusException as error:
                     status = error.status_code
                     if status == 401 and self._source and credential and not last:
@@ -806,6 +807,8 @@ class Cluster:
                 except (websocket.WebSocketTimeoutException, TimeoutError):
                     raise self._timed_out(what) from None
                 except (websocket.WebSocketException, OSError, ValueError) as error:
+                    if time.monotonic() >= ends:
+                        raise self._timed_out(what) from None
                     text = printable(shorten(str(error) or type(error).__name__))
                     message = f"cannot {what}: the server, or a proxy before it, does not take a WebSocket: {text}"
                     raise ReadFailed(message, reason="malformed") from None
@@ -1184,6 +1187,23 @@ def _read_body(response: Any, ends: float | None) -> bytes:
             response.release_conn()
         else:
             response.close()
+
+
+@contextlib.contextmanager
+def _hung_up_at(ends: float, connected: socket.socket) -> Iterator[None]:
+    """A handshake whose bytes drip in ends in time, too: websocket-client gives each byte the time of all."""
+
+    def hang_up() -> None:
+        with contextlib.suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.01, ends - time.monotonic()), hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
