@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -67,7 +68,7 @@ def assert_harmless(commands: list[str], directory: Path) -> None:
     work = directory / "work"
     work.mkdir()
     for command in commands:
-        assert all(first in PROGRAMS for first in programs_of(command)), command
+        assert all(first in PROGRAMS for first in programs_of(command)) and not substitutes(command), command
     script = directory / "script"
     programs = "".join(f"{name}() {{ :; }}\n" for name in sorted(PROGRAMS))
     script.write_text(programs + "\n".join(commands) + "\n", encoding="utf-8")
@@ -127,6 +128,14 @@ def unescaped(argument: str) -> str:
     if not argument.startswith(("{", "[")):
         return argument
     return json.dumps(json.loads(argument), ensure_ascii=False).replace('\\"', '"').replace("\\\\", "\\")
+
+
+QUOTED = re.compile(r"'[^']*'")
+
+
+def substitutes(command: str) -> bool:
+    """Whether a shell would run a part of it to put its output there."""
+    return any(sign in QUOTED.sub("", command) for sign in ("`", "$("))
 
 
 def programs_of(command: str) -> list[str]:
