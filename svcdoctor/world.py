@@ -113,19 +113,16 @@ class World:
         closed = [key for key in self._gaps if key[0] == resource and namespace in (key[1], EVERYWHERE)]
         for key in closed:
             del self._gaps[key]
-        self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
     def apply(self, resource: str, kind: str, item: Any) -> None:
         """One event of a watch: ADDED, MODIFIED or DELETED."""
         metadata = item.metadata
         self._set(resource, metadata.namespace, metadata.name, None if kind == "DELETED" else item)
-        self._derived.clear()
 
     def drop(self, resource: str, namespace: str, name: str) -> None:
         """An object that is gone, or cannot be read any more."""
         self._set(resource, namespace, name, None)
-        self._derived.clear()
 
     def miss(self, gap: Gap) -> None:
         """A read that brought nothing."""
@@ -137,7 +134,6 @@ class World:
         """What is held of a kind is too old to be judged by. It stays here, out of sight, until it is found again."""
         self._scopes[gap.resource].discard(gap.namespace)
         self._indexes.pop((gap.resource, EVERYWHERE), None)
-        self._derived.clear()
         self.miss(gap)
 
     def find(self, resource: str, namespace: str) -> None:
@@ -145,7 +141,6 @@ class World:
         self._scopes[resource].add(namespace)
         self._indexes.pop((resource, EVERYWHERE), None)
         self._gaps.pop((resource, namespace), None)
-        self._derived.clear()
         self._changed(("scope", resource), ("gaps",))
 
     def forget(self, resource: str) -> None:
@@ -154,7 +149,6 @@ class World:
         for place in self._objects.pop(resource, {}):
             self._indexes.pop((resource, place), None)
         self._scopes.pop(resource, None)
-        self._derived.clear()
         self._changed(("scope", resource))
 
     def _set(self, resource: str, namespace: str, name: str, item: Any | None) -> None:
@@ -616,6 +610,7 @@ class World:
         # A question about a kind has it in the second place.
         told = (question for question in questions if question[0] not in _OF_TIME)
         self.news.update(str(question[1] if len(question) > 1 else question[0]) for question in told)
+        self._derived.clear()
         if self._under is not None:
             self._altered.update(questions)
         if self._reads:

@@ -186,3 +186,22 @@ def test_a_recorded_world_gives_the_same_report() -> None:
         world = world_of(case)
         again = World.replay(world.record())
         assert diagnose(again, Scope()).diagnosis == diagnose(world, Scope()).diagnosis, case.id
+
+
+PROBED = [case for case in CASES if (said := case.probe()) is not None and "off" not in said]
+
+
+@pytest.mark.parametrize("case", PROBED, ids=lambda case: case.id)
+def test_what_is_looked_up_after_a_first_diagnosis_counts(case: SuiteCase) -> None:
+    """As a run does it: a first diagnosis says what is worth asking of Pods, a later one judges by the answers."""
+    whole = World.replay(world_of(case).record())
+    before = json.loads(world_of(case).record())
+    asked = {"lookups": {}, "sockets": None, "connections": None, "trials": None}
+    world = World.replay(json.dumps(before | asked).encode())
+    diagnose(world, Scope())
+    for place, said in (whole.lookups or {}).items():
+        world.learn(place, said)
+    for seen in (whole._sockets or {}).values():
+        world.see(seen)
+    world.connections, world.trials = whole.connections, whole.trials
+    assert diagnose(world, Scope()) == diagnose(whole, Scope())
