@@ -36,7 +36,7 @@ from collections.abc import Iterator
 from svcdoctor.case import ENTRY_RESOURCES, Case, EntryCase, given_addresses
 from svcdoctor.check import Check, Code
 from svcdoctor.entry.ingressclass import unserved
-from svcdoctor.finding import Evidence, Finding, Stage, Step, passed, skipped
+from svcdoctor.finding import Evidence, Finding, Stage, Step, passed
 from svcdoctor.objects import Ingress
 from svcdoctor.text import listing
 
@@ -60,11 +60,8 @@ def run(case: Case | EntryCase) -> Iterator[Finding]:
 
 
 def _leading_here(case: Case) -> Iterator[Finding]:
-    entries = case.or_without(lambda: case.entries, None)
-    if entries is None:
-        yield skipped(case.subject, "Ingresses may not be listed, so it is not known whether one leads here")
-        return
-    for entry in entries:
+    # The step is unknown where Ingresses may not be listed: one that leads here may be broken.
+    for entry in case.entries:
         if isinstance(entry.owner, Ingress):
             faults = list(unserved(case, entry.owner, case.subject))
             yield from faults

@@ -290,7 +290,7 @@ def test_one_right_less(user: User, taken: Taken, whole: dict[str, Any]) -> None
         assert verdicts(told) == verdicts(whole), "a report lists, and nothing else"
         return
     found = lies(told, whole)
-    if RESOURCES[taken.kind].optional or taken.kind == "ingresses":
+    if RESOURCES[taken.kind].optional:
         # What leads to a Service or works on its traffic may be out of sight: then that is said, and it itself is well.
         found = [lie for lie in found if not is_better(lie)]
     assert found == []
