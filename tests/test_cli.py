@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from fake_apiserver import Exchange, failure, reply
+from measured import MEASURED
 from signals import as_in_a_terminal
 from simulate import simulate
 from simulated_apiserver import SimulatedApiServer
@@ -78,6 +79,7 @@ class Doctor:
             "PYTHONPATH": str(ROOT),
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
+            **MEASURED,
         }
 
     def start(self, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from jsonschema import Draft202012Validator
 
 from fake_apiserver import Exchange
+from measured import MEASURED
 from simulated_apiserver import SimulatedApiServer
 from svcdoctor.cli import cli
 from svcdoctor.finding import Unseen
@@ -223,7 +224,7 @@ def test_the_context_stands_behind_the_mark_however_that_is_drawn(color: bool) -
 
 
 def test_a_context_that_is_not_there_is_said(tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig(tmp_path, prod=DEAD))}
+    environment = {"PATH": os.environ["PATH"], "KUBECONFIG": str(kubeconfig(tmp_path, prod=DEAD)), **MEASURED}
     command = [sys.executable, "-m", "svcdoctor", "diagnose", "--context", "prod", "--context", "other"]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (3, "")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from measured import MEASURED
 from signals import as_in_a_terminal
 from svcdoctor.report import FORMATS
 
@@ -25,7 +26,7 @@ os.umask(UMASK)
 
 def run(directory: Path, *arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "COLUMNS": "200"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", **MEASURED}
     command = [sys.executable, "-m", "svcdoctor", *arguments]
     options = {"cwd": directory, "env": environment, "stdin": subprocess.DEVNULL, "capture_output": True}
     done = subprocess.run(command, **options, text=True, preexec_fn=limit)
@@ -55,6 +56,7 @@ def test_a_file_is_never_coloured_and_always_utf8(tmp_path: Path) -> None:
         "PYTHONPATH": str(ROOT),
         "CLICOLOR_FORCE": "1",
         "PYTHONIOENCODING": "ascii",
+        **MEASURED,
     }
     command = [sys.executable, "-m", "svcdoctor", "demo", "-o", "text", "-o", "wide=wide.txt"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True)
@@ -104,7 +106,7 @@ def test_an_old_file_outlives_a_run_that_is_ended(tmp_path: Path, sign: int) -> 
     old.write_text("what was there")
     os.mkfifo(tmp_path / "pipe")
     arguments = ("demo", "-o", "json=pipe", "-o", "yaml=report.json")
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **MEASURED}
     command = [sys.executable, "-m", "svcdoctor", *arguments]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, preexec_fn=as_in_a_terminal)
     with open(tmp_path / "pipe", "rb") as pipe:
