@@ -17,17 +17,13 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec.structs import replace
 
 from svcdoctor import __version__
-from svcdoctor.case import (
-    CALL_NOBODY,
-    ENTRY_RESOURCES,
-    Case,
-    ClientCase,
-    ClusterCase,
-    Entry,
-    EntryCase,
-)
+from svcdoctor.case import CALL_NOBODY, Case
 from svcdoctor.check import Check
 from svcdoctor.checks import ALL
+from svcdoctor.clientcase import ClientCase
+from svcdoctor.clustercase import ClusterCase
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES, Entry
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import (
     WORST_FIRST,
     ClientDiagnosis,

@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from svcdoctor.case import EVENTS_BY_OBJECT, last_seen
 from svcdoctor.clients.connection import Connections, Trials
 from svcdoctor.cluster.collect import AT_ONCE
 from svcdoctor.cluster.kube import Cluster, Event, Skipped
@@ -36,12 +35,14 @@ from svcdoctor.cluster.schedule import Answered, Rhythm, Schedule, Tried
 from svcdoctor.diagnosis import CORE, Scope, diagnose_recorded, keeping, kinds_read
 from svcdoctor.doctor import Doctor, Name
 from svcdoctor.finding import Diagnosis, Gap, ServiceDiagnosis, Unreadable
+from svcdoctor.objectindexes import EVENTS_BY_OBJECT
 from svcdoctor.objects import RESOURCES
 from svcdoctor.pods.sockets import Sockets
 from svcdoctor.reads import Asker
 from svcdoctor.recordings.recording import recorded
 from svcdoctor.sharing import share
 from svcdoctor.text import printable
+from svcdoctor.view import last_seen
 from svcdoctor.world import EVERYWHERE, NotRead, World
 
 LISTS_AT_ONCE = 3

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, View
+from svcdoctor.case import SETTLING_SECONDS, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.checks import ALL
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import WALK, Certainty, Finding, Role, Stage, Status, Step, Unreadable, unknown
 from svcdoctor.manifests.given import silenced
 from svcdoctor.objects import RESOURCES
 from svcdoctor.text import duration
+from svcdoctor.view import View
 
 CODES: dict[str, Code] = {slug: code for module in ALL for slug, code in module.CHECK.codes.items()}
 

@@ -19,12 +19,17 @@ import svcdoctor.checks
 import svcdoctor.report.json as report_json
 from simulate import simulate
 from suites import SuiteCase, load_suites, rewrite_golden
-from svcdoctor.case import Case, ClientCase, ClusterCase, Entry, EntryCase, View
+from svcdoctor.case import Case
 from svcdoctor.checks import ALL
+from svcdoctor.clientcase import ClientCase
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.diagnosis import OWN_LIMITS, Outcome, Scope, callers_in, diagnose
+from svcdoctor.entry.entrypoint import Entry
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Diagnosis, Status, Summary
 from svcdoctor.report import text
 from svcdoctor.roles import CODES
+from svcdoctor.view import View
 from svcdoctor.world import NotRead, World
 
 SUITES = load_suites(Path(__file__).parent / "checks")

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from simulate import simulate
-from svcdoctor.case import ENTRY_RESOURCES
 from svcdoctor.checks import ALL
 from svcdoctor.diagnosis import kinds_read
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES
 from svcdoctor.objects import RESOURCES
 from svcdoctor.rbac import rights
 

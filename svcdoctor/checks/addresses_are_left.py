@@ -25,8 +25,8 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 
-from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.indexes import Index
 from svcdoctor.objects import Service, ServiceCIDR

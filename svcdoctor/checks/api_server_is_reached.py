@@ -26,8 +26,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase, may_be_called_by_api_server
+from svcdoctor.case import SETTLING_SECONDS, case_of, may_be_called_by_api_server
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped, warn
 from svcdoctor.objects import APIService, Condition, Pod
@@ -113,7 +114,7 @@ def _own_addresses(case: ClusterCase) -> Iterator[Finding]:
         return  # outside of the scope
     pods: Mapping[str, Pod] = case.or_without(lambda: case.listed("pods", "kube-system"), {})
     servers = [pod for name, pod in pods.items() if name.startswith("kube-apiserver-")]
-    kubernetes = case.or_without(lambda: case.case_of("default", "kubernetes"), None)
+    kubernetes = case.or_without(lambda: case_of(case, "default", "kubernetes"), None)
     if not servers or kubernetes is None:
         return
     endpoints = case.or_without(lambda: kubernetes.ready_endpoints, None)

@@ -24,8 +24,9 @@ import re
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import Case, ClientCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import Change, corrected
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note

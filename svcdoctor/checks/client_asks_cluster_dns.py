@@ -29,8 +29,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import pod_path, strategic_patch
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed

@@ -26,8 +26,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.correction import Change, corrected, pod_path
 from svcdoctor.clients.hosts import Host, hosts_in
 from svcdoctor.clients.settings import Setting, Variable, containers_of, is_complete, variables_of

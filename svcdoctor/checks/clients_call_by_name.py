@@ -34,8 +34,8 @@ from collections.abc import Iterator
 from functools import partial
 from shlex import quote
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.configfile import is_nginx
 from svcdoctor.clients.correction import corrected, with_host

@@ -25,8 +25,8 @@ import ipaddress
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.serviceenv import prefix_of, services_read, variables
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Container, Pod, Service

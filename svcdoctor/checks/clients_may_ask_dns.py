@@ -30,8 +30,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import NetworkPolicy
 from svcdoctor.policies.adminpolicy import OTHER_KINDS

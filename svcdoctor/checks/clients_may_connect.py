@@ -23,8 +23,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ClientCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, unknown
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS

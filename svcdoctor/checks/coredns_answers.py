@@ -32,11 +32,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase, ClusterDNS
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, unknown, warn
 from svcdoctor.objects import Pod, Workload
 from svcdoctor.text import duration, listing, patch_command, plural, selector_text
+from svcdoctor.view import ClusterDNS
 
 CHECK = Check(
     step=Step.DNS,

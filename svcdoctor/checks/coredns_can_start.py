@@ -32,13 +32,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase, ClusterDNS
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.names.corefault import ROLE, Complaint, complaints, crashing
 from svcdoctor.names.corefile import DEFAULT_FILE, Directive
 from svcdoctor.text import listing, patch_command, plural
+from svcdoctor.view import ClusterDNS
 
 CHECK = Check(
     step=Step.DNS,

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import ClusterCase
+from svcdoctor.case import case_of
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, passed, skipped, unknown, warn
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.corefile import within
@@ -117,7 +118,7 @@ def _is_wrong(case: ClusterCase, answer: Lookup, told: Mapping[str, Lookup]) -> 
     if not _is_inside(case, answer):
         return False
     name, namespace, *_ = answer.name.split(".")
-    service = case.or_without(lambda: case.case_of(namespace, name), None)
+    service = case.or_without(lambda: case_of(case, namespace, name), None)
     if service is None or service.is_external_name or service.age(service.service) < YOUNG_SECONDS:
         return False
     # A Pod that did not find the time for one name has shown with the others that it answers.

@@ -23,8 +23,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from svcdoctor.case import ENTRY_RESOURCES, Case
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
 from svcdoctor.objects import CustomObject
 from svcdoctor.pods.template import TEMPLATE_KINDS

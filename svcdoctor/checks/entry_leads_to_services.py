@@ -14,9 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import SETTLING_SECONDS, EntryBackend, EntryCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import EntryBackend
 from svcdoctor.entry.ingressrule import paths_of
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, unknown
 from svcdoctor.objects import Ingress, Route, Service
 from svcdoctor.text import edit_distance, listing, patch_command

@@ -34,9 +34,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, closed, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import Container, PodSpec, ServicePort

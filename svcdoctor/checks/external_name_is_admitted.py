@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, ClientCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template

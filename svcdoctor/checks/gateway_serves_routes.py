@@ -31,10 +31,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ENTRY_RESOURCES, Case, ClusterCase, EntryCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES
 from svcdoctor.entry.gateway import dead_listeners, gateway_faults, place
 from svcdoctor.entry.gatewayroute import RouteEntry, as_warning, detached, parents_of
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, passed
 from svcdoctor.objects import Gateway, Route
 from svcdoctor.text import listing

@@ -39,9 +39,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import ENTRY_RESOURCES, Case, Entry, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES, Entry, given_addresses
 from svcdoctor.entry.ingressclass import controller_of
 from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import ENTRY_RESOURCES, Case
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.objects import Ingress, IngressTLS, Secret
 from svcdoctor.text import edit_distance, listing, patch_command

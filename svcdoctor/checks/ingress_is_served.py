@@ -33,9 +33,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ENTRY_RESOURCES, Case, EntryCase, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES, given_addresses
 from svcdoctor.entry.ingressclass import unserved
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Evidence, Finding, Stage, Step, passed
 from svcdoctor.objects import Ingress
 from svcdoctor.text import listing

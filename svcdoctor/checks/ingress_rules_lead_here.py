@@ -32,8 +32,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import ENTRY_RESOURCES, Case
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES
 from svcdoctor.entry.ingressclass import controller_of
 from svcdoctor.entry.ingressrule import IngressPath, paths_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn

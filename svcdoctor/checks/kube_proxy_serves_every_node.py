@@ -27,8 +27,8 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.endpoints.reconcile import is_ready, pod_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, skipped, warn
 from svcdoctor.objects import Node, Pod, Workload

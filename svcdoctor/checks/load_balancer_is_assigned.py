@@ -25,8 +25,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.loadbalancer import complaint, provides, said_by_controllers, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown, warn
 from svcdoctor.indexes import those

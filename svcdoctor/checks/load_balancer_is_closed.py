@@ -23,8 +23,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.exposure import closed, is_private
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.text import listing, patch_command

@@ -33,9 +33,10 @@ import ipaddress
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import is_ready
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.loadbalancer import annotations_of, cloud_of, foreign, misspelt, misvalued, name_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, warn
 from svcdoctor.indexes import those

@@ -40,8 +40,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.loadbalancer import (
     SHARING_KEYS,
     Complaint,

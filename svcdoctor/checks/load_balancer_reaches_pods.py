@@ -50,8 +50,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import Case, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.entry.loadbalancer import TO_NODE_PORTS, WITHOUT_NODE_PORTS, annotations_of, cloud_of, words_of
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.indexes import those

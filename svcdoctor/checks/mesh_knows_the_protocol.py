@@ -23,10 +23,11 @@ import json
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import SERVICES_BY_WANTED_LABEL, Case
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import target_port
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
+from svcdoctor.objectindexes import SERVICES_BY_WANTED_LABEL
 from svcdoctor.objects import Service, ServicePort
 from svcdoctor.pods.template import TEMPLATE_KINDS, matches
 from svcdoctor.policies.mesh import ISTIO, Server, is_hinted_at, servers_of

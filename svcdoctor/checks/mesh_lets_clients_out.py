@@ -23,8 +23,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from svcdoctor.case import ClientCase
+from svcdoctor.case import case_of
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import ContainerStatus, CustomObject, Pod
@@ -135,7 +136,7 @@ def _outbound(case: ClientCase, sidecar: CustomObject) -> tuple[str, str]:
 
 def _is_strict(case: ClientCase, one: Reference) -> bool:
     """Whether the Pods of the Service accept nothing but mutual TLS."""
-    target = case.or_without(lambda: case.case_of(one.namespace, one.service), None)
+    target = case.or_without(lambda: case_of(case, one.namespace, one.service), None)
     is_served = target and case.or_without(lambda: target.live_pods, [])
     servers = servers_of(target) if target and is_served else []
     return bool(servers) and all(

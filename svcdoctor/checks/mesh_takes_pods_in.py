@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from shlex import quote
 
-from svcdoctor.case import Case
+from svcdoctor.case import Case, case_of
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Gateway, Pod
@@ -258,7 +258,7 @@ def _trouble(case: Case, gateway: Gateway) -> Evidence | None:
             said = condition.message or condition.reason or "False"
             source = f"gateway/{name} .status.conditions[{condition.type}]"
             return Evidence(f"is not {condition.type.lower()}", said, source)
-    service = case.or_without(lambda: case.case_of(namespace, name), None)
+    service = case.or_without(lambda: case_of(case, namespace, name), None)
     ready = case.or_without(lambda: service.ready_endpoints, None) if service else None
     if ready == []:
         return Evidence("has no ready endpoint", "0 ready", f"endpointslices of service/{name} in {namespace}")

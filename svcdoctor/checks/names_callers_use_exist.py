@@ -33,8 +33,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import SETTLING_SECONDS, ClientCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import TOP_LEVEL, Reference
 from svcdoctor.clients.correction import corrected, with_host
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed
 from svcdoctor.objects import Node, Pod, Workload

@@ -28,8 +28,8 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, skipped
 from svcdoctor.indexes import those
 from svcdoctor.objects import Node, Workload

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail
 from svcdoctor.names.lookup import CONTROL, Lookups
 from svcdoctor.names.nameserver import is_told_of_cluster_dns, misled

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, Entry, backends_of
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import Entry, backends_of
 from svcdoctor.entry.ingressclass import controller_of, controllers, controllers_behind_services
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import Ingress, Pod, ServicePort

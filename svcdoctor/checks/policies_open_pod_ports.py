@@ -29,8 +29,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, ClientCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES

@@ -26,10 +26,12 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import ENTRY_RESOURCES, Case, Entry, EntryBackend, EntryCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import ENTRY_RESOURCES, Entry, EntryBackend
 from svcdoctor.entry.gateway import condition
 from svcdoctor.entry.gatewayroute import is_granted
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
 from svcdoctor.objects import BackendReference, Condition, Route, Service
 from svcdoctor.text import listing, patch_command, quoted_json, shorten

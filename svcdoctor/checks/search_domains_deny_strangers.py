@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, ClusterCase
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail
 from svcdoctor.names.answer import is_right
 from svcdoctor.names.lookup import CONTROL, Lookup, Lookups, command_line, full_control

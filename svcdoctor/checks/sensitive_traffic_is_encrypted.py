@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from svcdoctor.case import Case, Entry, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.entry.entrypoint import Entry, given_addresses
 from svcdoctor.entry.exposure import closed
 from svcdoctor.finding import Evidence, Finding, Stage, Step, note
 from svcdoctor.objects import Ingress, ServicePort

@@ -31,9 +31,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from svcdoctor.case import Backend, Case, given_addresses
+from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import serving_containers
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note, warn
 from svcdoctor.objects import Container, Node, Workload
 from svcdoctor.pods.template import WORKLOAD_RESOURCES

@@ -27,8 +27,10 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Any, NamedTuple
 
-from svcdoctor.case import SETTLING_SECONDS, ClientCase, EntryCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
+from svcdoctor.entrycase import EntryCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail
 from svcdoctor.objects import Namespace, ResourceQuota
 from svcdoctor.text import listing, patch_command, shorten, whole_number

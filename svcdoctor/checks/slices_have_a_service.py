@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import SETTLING_SECONDS, ClusterCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.endpoints.manualslice import named_service
 from svcdoctor.endpoints.reconcile import SERVICE_NAME
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, note

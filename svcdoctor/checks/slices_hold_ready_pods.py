@@ -40,13 +40,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import SETTLING_SECONDS, Case, last_seen
+from svcdoctor.case import SETTLING_SECONDS, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import CONTROLLER, MANAGED_BY, is_ready, ready_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
 from svcdoctor.objects import EndpointSlice, Pod
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import duration, listing
+from svcdoctor.view import last_seen
 
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import SETTLING_SECONDS, ClientCase
+from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, warn
 from svcdoctor.objects import Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, matches

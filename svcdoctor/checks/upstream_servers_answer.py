@@ -21,8 +21,8 @@ from itertools import takewhile
 
 from msgspec.structs import replace
 
-from svcdoctor.case import ClusterCase
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, warn
 from svcdoctor.names.corefile import Directive, ServerBlock, forwarder, within
 from svcdoctor.names.lookup import Lookup, Lookups, outside_name, service_name

@@ -18,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import SETTLING_SECONDS, Case, ClusterCase, may_be_called_by_api_server
+from svcdoctor.case import SETTLING_SECONDS, Case, case_of, may_be_called_by_api_server
 from svcdoctor.check import Check, Code
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, skipped, unknown
 from svcdoctor.objects import ServicePort, Webhook, WebhookConfiguration
 from svcdoctor.policies.policy import selects
@@ -87,7 +88,7 @@ def _webhooks(configuration: WebhookConfiguration) -> list[Webhook]:
 
 
 def _judge(case: ClusterCase, namespace: str, name: str, calls: list[Call]) -> Iterator[Finding]:
-    service = case.case_of(namespace, name)
+    service = case_of(case, namespace, name)
     failing = [(call, why) for call in calls if (why := _why_unserved(service, f"{namespace}/{name}", call.port))]
     if not failing:
         return

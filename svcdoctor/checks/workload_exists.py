@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from svcdoctor.case import Case, last_seen
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, matches
 from svcdoctor.policies.policy import is_empty, selects
 from svcdoctor.text import selector_text, shorten, utc_time
+from svcdoctor.view import last_seen
 
 CHECK = Check(
     step=Step.LABELS,

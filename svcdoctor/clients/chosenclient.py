@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-from svcdoctor.case import PODS_BY_OWNER, Case
+from svcdoctor.case import Case
 from svcdoctor.clients.statedclient import endpoints_to_try
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.names.lookup import Lookups
+from svcdoctor.objectindexes import PODS_BY_OWNER
 from svcdoctor.objects import Pod
 from svcdoctor.pods.podports import PROXIES
 from svcdoctor.policies.mesh import membership_of_pod

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from svcdoctor.case import Case, EndpointView, View
+from svcdoctor.case import Case, EndpointView
 from svcdoctor.clients.connection import Connection, Connections
 from svcdoctor.clients.request import Answer
 from svcdoctor.finding import Subject
@@ -17,6 +17,7 @@ from svcdoctor.objects import Pod, ServicePort
 from svcdoctor.pods.podports import PROXIES
 from svcdoctor.pods.template import Template, template_of
 from svcdoctor.policies.mesh import membership_of_pod
+from svcdoctor.view import View
 
 
 class StatedClient(NamedTuple):

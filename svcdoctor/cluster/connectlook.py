@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from svcdoctor.case import Case, ClusterCase
+from svcdoctor.case import Case
 from svcdoctor.clients.connection import Connection, Connections, outcome_of
 from svcdoctor.clients.request import Answer, Request, answer_of, client_hello
 from svcdoctor.clients.requestplan import request_for
@@ -22,6 +22,7 @@ from svcdoctor.clients.statedclient import endpoints_to_try
 from svcdoctor.cluster.connectscript import CONNECT, TOOLS, as_format
 from svcdoctor.cluster.kube import KubeError
 from svcdoctor.cluster.probe import MAX_OUTPUT, NO_PROGRAM, Cluster, one_line, running_containers
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.objects import Pod, Service
 from svcdoctor.world import World
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from svcdoctor.case import Case, ClusterCase
+from svcdoctor.case import Case
 from svcdoctor.clients.clientpod import client_pod, no_such_client
 from svcdoctor.cluster import probe
 from svcdoctor.cluster.kube import Cluster, ReadFailed
+from svcdoctor.clustercase import ClusterCase
 from svcdoctor.diagnosis import Scope
 from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.names.lookup import CONTROL, Lookups, Vantage, full_control, outside_name, service_name

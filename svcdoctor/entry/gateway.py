@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from svcdoctor.case import View
 from svcdoctor.finding import Evidence, Finding, Remedy, Subject, fail, unknown
 from svcdoctor.objects import Condition, Gateway, Listener
 from svcdoctor.text import edit_distance, listing, patch_command, shorten
+from svcdoctor.view import View
 from svcdoctor.world import EVERYWHERE
 
 CONTROLLER_SECONDS = 60.0  # controllers write conditions within seconds

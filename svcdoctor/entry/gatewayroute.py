@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from svcdoctor.case import View
 from svcdoctor.entry.gateway import (
     CONTROLLER_SECONDS,
     condition,
@@ -34,6 +33,7 @@ from svcdoctor.objects import (
 )
 from svcdoctor.policies.policy import selects
 from svcdoctor.text import edit_distance, listing, patch_command
+from svcdoctor.view import View
 from svcdoctor.world import EVERYWHERE
 
 ROUTES_OF = {"HTTP": ("HTTPRoute", "GRPCRoute"), "HTTPS": ("HTTPRoute", "GRPCRoute"), "TLS": ("TLSRoute",)}

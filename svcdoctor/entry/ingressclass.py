@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
-from svcdoctor.case import Case, View, given_addresses
+from svcdoctor.case import Case
 from svcdoctor.endpoints.reconcile import is_ready
+from svcdoctor.entry.entrypoint import given_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Subject, fail, unknown, warn
 from svcdoctor.indexes import Index, those
 from svcdoctor.objects import Ingress, IngressClass, Pod, Service
 from svcdoctor.text import edit_distance, listing, patch_command
+from svcdoctor.view import View
 from svcdoctor.world import EVERYWHERE
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from svcdoctor.case import PODS_BY_OWNER
 from svcdoctor.diagnosis import Outcome, Scope, diagnose
 from svcdoctor.endpoints.reconcile import desired_slices
 from svcdoctor.finding import Before, Diagnosis, Finding, Remedy, ServiceDiagnosis, Status, Step, Summary
@@ -21,6 +20,7 @@ from svcdoctor.manifests.files import Manifest
 from svcdoctor.manifests.given import is_assumed
 from svcdoctor.manifests.lines import located
 from svcdoctor.manifests.planned import NODES, SYSTEM, allocated, by_resource, not_given, planned, rolled_out
+from svcdoctor.objectindexes import PODS_BY_OWNER
 from svcdoctor.objects import PodSpec, Probe, SecurityContext, Service, Workload, WorkloadStatus
 from svcdoctor.pods.rollout import Laid, pods_afterwards
 from svcdoctor.pods.template import template_of

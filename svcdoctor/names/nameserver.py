@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from svcdoctor.case import View
 from svcdoctor.names.lookup import CONTROL, Lookups
 from svcdoctor.objects import Pod
+from svcdoctor.view import View
 
 # Of a tool that does not work the same is said as of a server that gives no answer, but by those that never explain.
 SILENT_TOOLS = ("getent", "php")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import Case
+from svcdoctor.case import Case, case_of
 from svcdoctor.finding import Evidence, Remedy
 from svcdoctor.objects import Container, Pod
 from svcdoctor.pods.history import readiness, was_ready
@@ -108,7 +108,7 @@ def _named(case: Case, words: Iterable[str]) -> Iterator[Named]:
         known = short in case.listed("services")
         here = known and short != case.name and rest in ("", case.namespace)
         if here or rest.startswith(f"{case.namespace}.svc"):
-            other = case.case_of(case.namespace, short) if known else None
+            other = case_of(case, case.namespace, short) if known else None
             ready = len({view.address for view in other.ready_endpoints}) if other else None
             yield Named(short, host, ready)
 

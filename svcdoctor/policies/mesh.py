@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from svcdoctor.case import PODS_BY_OWNER, Case, View
+from svcdoctor.case import Case
 from svcdoctor.finding import Subject
 from svcdoctor.indexes import Index, those
+from svcdoctor.objectindexes import PODS_BY_OWNER
 from svcdoctor.objects import Container, CustomObject, Metadata, Pod, PodSpec
 from svcdoctor.pods.template import Template, matches
+from svcdoctor.view import View
 from svcdoctor.world import EVERYWHERE
 
 ROOT_NAMESPACE = "istio-system"  # where Istio is installed, and where rules for the whole mesh stand

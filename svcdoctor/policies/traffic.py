@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from svcdoctor.case import PODS_BY_OWNER, Backend, Case, ClientCase, View
+from svcdoctor.case import Backend, Case, case_of
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.statedclient import is_let_through, stated_client
 from svcdoctor.endpoints.reconcile import pod_addresses
 from svcdoctor.finding import Evidence, Remedy, Subject
 from svcdoctor.names.lookup import Vantage
+from svcdoctor.objectindexes import PODS_BY_OWNER
 from svcdoctor.objects import RESOURCES, CustomObject, Metadata, NetworkPolicy, Pod, ServicePort
 from svcdoctor.pods.template import Template
 from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, deciding, in_order, lets_somebody_in, selects_for
@@ -32,6 +34,7 @@ from svcdoctor.policies.policy import (
 )
 from svcdoctor.policies.policyrule import PortFault, opening, port_faults
 from svcdoctor.text import listing
+from svcdoctor.view import View
 from svcdoctor.world import EVERYWHERE, NotRead, Want
 
 # Network plugins by the names of their DaemonSets. Whether others enforce policies, no object tells.
@@ -387,7 +390,7 @@ def refusals(case: ClientCase) -> list[Refusal]:
     return [
         refusal
         for (namespace, name), references in case.named.items()
-        if (service := case.or_without(lambda place=namespace, name=name: case.case_of(place, name), None))  # type: ignore[misc]
+        if (service := case.or_without(lambda place=namespace, name=name: case_of(case, place, name), None))  # type: ignore[misc]
         and reached_from(service) != case.subject
         for refusal in _refused(service, Caller(case.template, references), own, policies)
     ]
@@ -466,7 +469,7 @@ def kept_from_dns(view: View, vantage: Vantage) -> str:
 
 def _dns_service(view: View) -> Case | None:
     for namespace, name in (("kube-system", "kube-dns"), ("openshift-dns", "dns-default")):
-        service = view.or_without(lambda place=namespace, name=name: view.case_of(place, name), None)  # type: ignore[misc]
+        service = view.or_without(lambda place=namespace, name=name: case_of(view, place, name), None)  # type: ignore[misc]
         if service:
             return service
     return None

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from svcdoctor.case import PODS_BY_LABEL, PODS_BY_OWNER, SLICES_BY_SERVICE
 from svcdoctor.endpoints.reconcile import (
     CONTROLLER,
     MANAGED_BY,
@@ -22,6 +21,7 @@ from svcdoctor.endpoints.reconcile import (
     slices_of,
 )
 from svcdoctor.finding import Certainty, Finding, Remedy, Role, Status
+from svcdoctor.objectindexes import PODS_BY_LABEL, PODS_BY_OWNER, SLICES_BY_SERVICE
 from svcdoctor.objects import EndpointSlice, Pod, Probe, Service, Workload
 from svcdoctor.pods.rollout import MOST_PODS, Laid, pods_afterwards
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, template_of
