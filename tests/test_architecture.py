@@ -273,7 +273,7 @@ THINKING = {
     "vocabulary",
     "changes",
     "world",
-    "case",
+    *CASES.split(),
     "mesh",
     "ingressclass",
     "gatewayroute",
