@@ -12,9 +12,10 @@ import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
-from cluster import REPOSITORY
+REPOSITORY = Path(__file__).parent.parent
 
 
 class Started(NamedTuple):
