@@ -610,6 +610,46 @@ async def test_names_that_can_be_listed_are_offered() -> None:
         assert "[red]" in screen_text(dashboard)
 
 
+async def test_names_that_cannot_be_listed_may_be_typed_and_it_is_said_why() -> None:
+    class Failing(CannedSource):
+        def namespaces(self) -> list[str]:
+            raise ValueError("no names today")
+
+    async with running(opener=Opener(Posted(shop()), Failing)) as (dashboard, pilot):
+        await pilot.press("n")
+        await quiet(pilot)
+        assert isinstance(dashboard.screen, Picker)
+        assert toasts(dashboard) == ["namespaces cannot be listed: no names today"]
+
+
+async def test_the_order_of_the_list_is_chosen() -> None:
+    async with running() as (dashboard, pilot):
+        await pilot.press("s", "n")
+        await quiet(pilot)
+        rows = [outline(dashboard).rows.row(place) for place in range(len(outline(dashboard).rows))]
+        assert [row.key.name for row in rows if row.key.kind == "service"] == ["cart", "front", "search", "web"]
+        assert "by name" in screen_text(dashboard)
+
+
+async def test_another_pod_is_chosen_to_judge_from() -> None:
+    async with running() as (dashboard, pilot):
+        await pilot.press("C", *"web-7d9f-x2", "enter")
+        await quiet(pilot)
+        assert isinstance(dashboard.open_source, Opener)
+        assert dashboard.open_source.last.request.client == "shop/web-7d9f-x2"
+
+
+async def test_all_namespaces_are_asked_for_once() -> None:
+    async with running() as (dashboard, pilot):
+        await pilot.press("0")
+        await quiet(pilot)
+        assert isinstance(dashboard.open_source, Opener)
+        assert dashboard.open_source.last.request.namespace is None
+        await pilot.press("0")
+        await quiet(pilot)
+        assert toasts(dashboard) == ["all namespaces are listed"]
+
+
 # --- hostile text ------------------------------------------------------------------------------------------------
 
 

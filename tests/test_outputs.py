@@ -26,7 +26,7 @@ os.umask(UMASK)
 
 def run(directory: Path, *arguments: str, limit: Callable[[], None] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "COLUMNS": "200"}
-    environment |= {"PYTHONDONTWRITEBYTECODE": "1", **MEASURED}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1"} | ({} if limit else MEASURED)
     command = [sys.executable, "-m", "svcdoctor", *arguments]
     options = {"cwd": directory, "env": environment, "stdin": subprocess.DEVNULL, "capture_output": True}
     done = subprocess.run(command, **options, text=True, preexec_fn=limit)

@@ -288,6 +288,21 @@ def test_how_long_to_watch_is_for_a_watch(doctor: Doctor) -> None:
     assert (done.returncode, "--for says how long to --watch" in done.stderr) == (2, True)
 
 
+def test_a_watch_may_be_ended_by_a_time_and_is_replayed(tmp_path: Path) -> None:
+    with WatchedApiServer(simulate(BROKEN)) as server:
+        file = str(tmp_path / "w.zst")
+        doctor = Doctor(server, tmp_path)
+        done = doctor("capture", "--watch", "--for", "1s", "--no-probe", "-o", file)
+    assert done.returncode == 0 and "recording changes for 1 s, or until ctrl-C" in done.stderr, done.stderr
+    assert "✗ shop/cart" in doctor("diagnose", "--replay", file).stdout
+
+
+def test_a_watch_ends_at_once_where_there_is_nothing_to_watch(doctor: Doctor, tmp_path: Path) -> None:
+    done = doctor("capture", "--watch", "-n", "shpo", "-o", str(tmp_path / "w.zst"))
+    assert (done.returncode, "there is no namespace 'shpo'" in done.stderr) == (2, True)
+    assert not list(tmp_path.glob("*.zst*"))
+
+
 # --- several moments ---------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from svcdoctor.dashboard.feeding import Feeding
+from svcdoctor.text import printable
 from svcdoctor.widgets.choose import Choice, Item, Menu, Picker
 from svcdoctor.widgets.rows import SORTS
 from svcdoctor.widgets.source import SourceRequest
@@ -48,8 +49,10 @@ class Choosing(Feeding):
     def _offer(self, picker: Picker, listing: Callable[[], Iterable[str]]) -> None:
         try:
             choices = [Choice(name) for name in listing()]
-        except Exception:
-            return  # names that cannot be listed may be typed
+        except Exception as error:  # names that cannot be listed may be typed
+            words = f"namespaces cannot be listed: {printable(str(error) or type(error).__name__)}"
+            self._then(lambda: self.notify(words, severity="warning", markup=False))
+            return
         self._then(lambda: picker.offer(choices))
 
     def action_all_namespaces(self) -> None:
