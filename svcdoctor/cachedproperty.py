@@ -13,9 +13,9 @@ __all__ = ["cached_property"]
 
 T = TypeVar("T")
 
-if sys.version_info >= (3, 12):
+if sys.version_info >= (3, 12):  # pragma: no cover - one of the two is never run
     from functools import cached_property
-else:
+else:  # pragma: no cover
 
     class cached_property(Generic[T]):
         def __init__(self, answer: Callable[[Any], T]) -> None:
