@@ -123,8 +123,8 @@ def main() -> NoReturn:
 
 def _explain_failure(error: Exception) -> NoReturn:
     """An error of the cluster or its configuration in one sentence; anything else is a bug and keeps its traceback."""
-    kubeconfig = sys.modules.get("svcdoctor.cluster.kubeconfig")
-    if kubeconfig is None or not isinstance(error, kubeconfig.KubeError):
+    errors = sys.modules.get("svcdoctor.cluster.errors")
+    if errors is None or not isinstance(error, errors.KubeError):
         raise error
     click.echo(f"svcdoctor: {error.message}", err=True)
     if getattr(error, "missing", False):

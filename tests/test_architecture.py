@@ -136,7 +136,7 @@ MAY_IMPORT = {
     "reflector": "finding kube objects text",
     "live": f"{PURE} recording world {CASES} diagnosis doctor kube probe collect reflector schedule sharing",
     "wait": f"{PURE} world diagnosis kube live reflector standing",
-    "contexts": "parallel finding kube kubeconfig",
+    "contexts": "errors parallel finding kube kubeconfig",
     "schedule": (
         f"{PURE} world {CASES} clientpod deadline diagnosis fromclient kube parallel questions socketlook tryservices"
     ),
@@ -145,10 +145,17 @@ MAY_IMPORT = {
     "eventwriter": "changes finding kube",
     "scrape": "",
     "report": "__init__ finding text report catalogue",
-    "kubeconfig": "text",
+    "errors": "",
+    "kubeconfig": "errors text",
+    "configuration": "errors kubeconfig",
+    "transport": "text",
+    "decoding": "objects text",
+    "watch": "decoding errors objects podsocket text",
     "podsocket": "text",
     "answerhead": "",
-    "kube": "__init__ answerhead kubeconfig objects podsocket sharing text",
+    "kube": (
+        "__init__ answerhead configuration decoding errors kubeconfig objects podsocket sharing text transport watch"
+    ),
     "shell": "",
     "probe": "kube lookup objects shell text",
     "socketlook": "kube objects probe sockets",
@@ -198,8 +205,8 @@ MAY_IMPORT = {
 }
 # What comes from elsewhere, and who alone may ask for it.
 THIRD_PARTY = {
-    "kubernetes": {"kube"},
-    "urllib3": {"answerhead", "kube"},
+    "kubernetes": {"configuration", "kube"},
+    "urllib3": {"answerhead", "configuration", "kube", "transport", "watch"},
     "websocket": {"kube", "podsocket"},
     "dns": {"probe"},
     "httpx": {"forwardlook"},
@@ -211,6 +218,7 @@ THIRD_PARTY = {
     "click": {"cli", "commands"},
     "yaml": {"difference", "kubeconfig", "files", "rbac", "report", "session"},
     "msgspec": {
+        "decoding",
         "looks",
         "connectlook",
         "tryservices",

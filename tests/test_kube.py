@@ -22,7 +22,7 @@ import yaml
 
 from fake_apiserver import CERTIFICATE, KEY, Exchange, FakeApiServer, failure, reply
 from svcdoctor import __version__
-from svcdoctor.cluster import kube, kubeconfig
+from svcdoctor.cluster import configuration, kube, kubeconfig
 from svcdoctor.cluster.kube import (
     Cluster,
     ConfigError,
@@ -963,8 +963,8 @@ def test_no_kubeconfig_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
 def test_in_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, content in (("token", "pod-token\n"), ("ca.crt", CERTIFICATE), ("namespace", "shop")):
         (tmp_path / name).write_text(content)
-    monkeypatch.setattr(kube.incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(kube.incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr(configuration.incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr(configuration.incluster_config, "SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "fd00::1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     assert chosen(connect(None)) == ("in-cluster", "https://[fd00::1]:443", "shop", "Bearer pod-token")

@@ -1,32 +1,25 @@
-"""The Kubernetes API: connect, list, get, access reviews, exec and port-forward. The only importer of `kubernetes`.
+"""The Kubernetes API: connect, list, get, watch, access reviews, exec and port-forward.
 
 The official client brings what is hard to get right twice: TLS, proxies, its connection pool and the loading of
 credentials. Its models, generated API classes and kubernetes.stream are not used: answers go from bytes to our Structs
 (a fiftieth of the time and a tenth of the memory), and WebSockets are opened here, since kubernetes.stream forgets
-impersonation and breaks a client that threads share. What a kubeconfig says is worked out in kubeconfig.py, what is
-said to Pods in podsocket.py.
+impersonation and breaks a client that threads share. What a kubeconfig says is worked out in kubeconfig.py and handed
+to that client in configuration.py; transport.py makes the connections that it does not, decoding.py reads answers,
+watch.py a watch, and podsocket.py what Pods say.
 
 A Cluster may be used by several threads at once. Everything that can go wrong is a KubeError.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import http.client
-import os
-import re
-import socket
-import ssl
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 import urllib3
@@ -34,38 +27,59 @@ import websocket
 from kubernetes.client.api_client import ApiClient
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException, incluster_config, load_kube_config_from_dict
+from kubernetes.config import ConfigException, load_kube_config_from_dict
 from urllib3 import HTTPResponse
 from urllib3.exceptions import (
-    ConnectTimeoutError,
     DecodeError,
     HTTPError,
     IncompleteRead,
     MaxRetryError,
     NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
     ProxyError,
     ReadTimeoutError,
 )
 
 from svcdoctor import __version__
 from svcdoctor.cluster.answerhead import POOLS
-from svcdoctor.cluster.kubeconfig import (
-    Access,
-    ConfigError,
-    ConnectOptions,
-    Credential,
-    CredentialSource,
-    KubeError,
-    Unauthenticated,
-    choose,
-    impersonation,
-    no_kubeconfig,
-    token_file,
-    without_password,
+from svcdoctor.cluster.configuration import (
+    check_certificates,
+    in_cluster,
+    new_configuration,
+    private_file,
+    settle_proxy,
 )
+from svcdoctor.cluster.decoding import (
+    DISCOVERY,
+    JSON,
+    METADATA_LIST,
+    NAMELESS,
+    NOT_DECODED,
+    Discovery,
+    PageMetadata,
+    RawPage,
+    Review,
+    Skipped,
+    Version,
+    decoder,
+    decoding_error,
+    is_nameless,
+    name_of,
+    plain_text,
+)
+from svcdoctor.cluster.errors import ConfigError, KubeError, ReadFailed, Unauthenticated, Unreachable
+from svcdoctor.cluster.kubeconfig import Access, ConnectOptions, Credential, CredentialSource, choose, without_password
 from svcdoctor.cluster.podsocket import ExecResult, PodSocket, PortForwardError, parse_status, read_exec
+from svcdoctor.cluster.transport import (
+    hung_up_at,
+    is_connect_timeout,
+    is_dropped,
+    open_connection,
+    read_body,
+    seconds_left,
+    tls_error,
+    words_of,
+)
+from svcdoctor.cluster.watch import Event, Watch
 from svcdoctor.objects import Resource
 from svcdoctor.sharing import share_neighbours
 from svcdoctor.text import printable, shorten
@@ -98,44 +112,11 @@ _REVIEW_LIFETIME = 300.0
 _CLOCK_ERROR, _CLOCK_NONSENSE = timedelta(seconds=5), timedelta(days=1)
 """What a Date may be off for being slow, and what no server's clock is off that speaks TLS."""
 _DISCOVERY_LIFETIME = 60.0
-_JSON = "application/json"
 _PATCHES = {
     "json": "application/json-patch+json",
     "merge": "application/merge-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
-# No fallback in these: an answer in another form is an error, never a whole Secret.
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
-
-
-class Unreachable(KubeError):
-    """No connection to the API server: refused, unknown name, TLS, or nobody answered in time."""
-
-    reason = "unreachable"
-
-
-class ReadFailed(KubeError):
-    """One request failed, others may not.
-
-    `reason` is forbidden, not-found, timeout, server-error, malformed, gone or throttled. `status` is the HTTP status,
-    0 where none was received. `retry_after` is how many seconds the server asks us to stay away, where it does.
-    """
-
-    def __init__(self, message: str, *, reason: str, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.status = status
-        self.retry_after = retry_after
-
-
-class Skipped(NamedTuple):
-    """An object that could not be decoded, and why: `$.spec.ports: expected array, got int`."""
-
-    namespace: str
-    name: str
-    error: str
 
 
 class Listing(NamedTuple):
@@ -173,78 +154,7 @@ class _Answer(NamedTuple):
     credential: Credential | None
 
 
-class _PageMetadata(msgspec.Struct, rename="camel"):
-    resource_version: str = ""
-    continue_: str | None = msgspec.field(default=None, name="continue")
-
-
-class _RawPage(msgspec.Struct):
-    items: list[msgspec.Raw] | None
-    metadata: _PageMetadata = msgspec.field(default_factory=_PageMetadata)
-
-
-class _GroupName(msgspec.Struct):
-    name: str = ""
-
-
-class _ServedKind(msgspec.Struct):
-    resource: str = ""
-
-
-class _ServedVersion(msgspec.Struct):
-    version: str = ""
-    resources: list[_ServedKind] = []
-
-
-class _ServedGroup(msgspec.Struct):
-    metadata: _GroupName
-    versions: list[_ServedVersion] = []
-
-
-class _Discovery(msgspec.Struct):
-    """An APIGroupDiscoveryList of apidiscovery.k8s.io/v2, as far as we need it."""
-
-    items: list[_ServedGroup] = []
-
-
-class _Review(msgspec.Struct):
-    class Status(msgspec.Struct):
-        allowed: bool = False
-
-    status: Status
-
-
-class _Version(msgspec.Struct, rename="camel"):
-    git_version: str
-
-
-# What msgspec raises for bytes that are not what was asked for; the last where they are nested too deeply.
-_NOT_DECODED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _LOG_SILENCE = 3600.0  # seconds that a followed log may say nothing
-
-# Built under a lock: while one thread makes a decoder, msgspec 0.22 lets another decode with the half-made description
-# of a Struct that both know, and the interpreter dies.
-_BUILDING = threading.Lock()
-_DECODERS: dict[tuple[Any, bool], msgspec.json.Decoder[Any]] = {}
-
-
-def _decoder(type_: Any, *, page: bool = False) -> msgspec.json.Decoder[Any]:
-    with _BUILDING:
-        decoder = _DECODERS.get((type_, page))
-        if decoder is None:
-            decoder = _DECODERS[type_, page] = msgspec.json.Decoder(_page_of(type_) if page else type_)
-    return decoder
-
-
-def _page_of(type_: Any) -> Any:
-    """A whole page. `items` has no default: an answer without it is no empty list but no list."""
-    return msgspec.defstruct(
-        "Page",
-        [
-            ("items", list[type_] | None),
-            ("metadata", _PageMetadata, msgspec.field(default_factory=_PageMetadata)),
-        ],
-    )
 
 
 class Cluster:
@@ -288,9 +198,9 @@ class Cluster:
         """
         access = access or choose(options)
         if access is None:
-            access, configuration = _in_cluster(options)
+            access, configuration = in_cluster(options)
         else:
-            configuration = _new_configuration()
+            configuration = new_configuration()
             try:
                 load_kube_config_from_dict(access.config, client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
             except (ConfigException, OSError, ValueError) as error:
@@ -299,8 +209,8 @@ class Cluster:
         if not configuration.verify_ssl:
             # The kubeconfig says so; a warning per request would only spoil the screen.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        _settle_proxy(configuration, access)
-        _check_certificates(configuration, access)
+        settle_proxy(configuration, access)
+        check_certificates(configuration, access)
         cluster = cls(access, configuration, options.request_timeout)
         cluster._client()
         return cluster
@@ -334,7 +244,7 @@ class Cluster:
         if served is None:
             return Listing([], (), "")
         path = served.path(quote(namespace, safe=""))
-        accept = _METADATA_LIST if resource.metadata_only else _JSON
+        accept = METADATA_LIST if resource.metadata_only else JSON
         selectors = [("labelSelector", label_selector), ("fieldSelector", field_selector)]
         ends = None if timeout is None else time.monotonic() + timeout
         items: Any = []
@@ -345,7 +255,7 @@ class Cluster:
         while True:
             query = [("limit", limit), ("continue", token), *selectors]
             try:
-                answer = self._read(what, "GET", path, query, timeout=_left(ends), accept=accept)
+                answer = self._read(what, "GET", path, query, timeout=seconds_left(ends), accept=accept)
             except ReadFailed as error:
                 if error.reason == "not-found" and resource.optional:
                     return Listing([], (), "")
@@ -388,8 +298,8 @@ class Cluster:
         """The versions of each (group, plural), the server's favourite first: aggregated discovery (KEP-3352)."""
         what = "read which APIs the server has"
         try:
-            answer = self._read(what, "GET", "/apis", timeout=timeout, accept=_DISCOVERY)
-            groups = self._decode(what, answer, _Discovery).items
+            answer = self._read(what, "GET", "/apis", timeout=timeout, accept=DISCOVERY)
+            groups = self._decode(what, answer, Discovery).items
         except KubeError:
             return None
         if not groups:  # a server older than v1.27 names its groups only
@@ -423,7 +333,7 @@ class Cluster:
         }
         what = f"ask for the right to {verb} {resource}{'/' if subresource else ''}{subresource}"
         answer = self._read(what, "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
-        allowed = bool(self._decode(what, answer, _Review).status.allowed)
+        allowed = bool(self._decode(what, answer, Review).status.allowed)
         self._reviews[key] = (time.monotonic(), allowed)
         return allowed
 
@@ -459,7 +369,7 @@ class Cluster:
         """The server's version, such as `v1.37.2`. Raises KubeError."""
         what = "read the server's version"
         answer = self._read(what, "GET", "/version")
-        return printable(shorten(self._decode(what, answer, _Version).git_version))
+        return printable(shorten(self._decode(what, answer, Version).git_version))
 
     def watch(
         self,
@@ -477,8 +387,8 @@ class Cluster:
         served = self.served(resource) or resource
         return Watch(self, served, namespace, resource_version, timeout_seconds, read_timeout)
 
-    def _open_watch(
-        self, what: str, target: str, read_timeout: float, connected: Callable[[Any], None], accept: str = _JSON
+    def open_watch(
+        self, what: str, target: str, read_timeout: float, connected: Callable[[Any], None], accept: str = JSON
     ) -> tuple[Any, HTTPResponse]:
         """A connection of its own and the answer to a watch, its body unread. `connected` is given the socket."""
         for last in (False, True):
@@ -494,7 +404,7 @@ class Cluster:
             status = 0
             connection = None
             try:
-                connection = _connection(api, url, _CONNECT_TIMEOUT)
+                connection = open_connection(api.rest_client.pool_manager, url, _CONNECT_TIMEOUT)
                 connected(connection.sock)
                 connection.timeout = read_timeout
                 path = url.removeprefix(f"{urlsplit(url).scheme}://{urlsplit(url).netloc}")
@@ -509,14 +419,14 @@ class Cluster:
                     connection.close()
                 if isinstance(error, TimeoutError):
                     raise self._timed_out(what) from None
-                raise self._transport_failure(what, error, answering=bool(status)) from None
+                raise self.transport_failure(what, error, answering=bool(status)) from None
             finally:
                 self.requests.append(Request("GET", target, status, time.monotonic() - started))
             connection.close()
             if status == 401 and self._source and credential and not last:
                 self._source.reject(credential)
                 continue
-            raise self._failure(what, status, response.headers, body)
+            raise self.failure(what, status, response.headers, body)
         raise AssertionError("the second attempt returns or raises")
 
     # --- Pods -------------------------------------------------------------------------------------------------
@@ -586,11 +496,11 @@ class Cluster:
             yield from answer.body.decode("utf-8", "replace").splitlines()
             return
         target = f"{path}?{urlencode({**query, 'follow': 'true'})}"
-        connection, response = self._open_watch(what, target, _LOG_SILENCE, lambda _: None)
+        connection, response = self.open_watch(what, target, _LOG_SILENCE, lambda _: None)
         try:
             yield from self._lines(response)
         except (HTTPError, OSError) as error:
-            raise self._transport_failure(what, error, answering=True) from None
+            raise self.transport_failure(what, error, answering=True) from None
         finally:
             response.close()
             connection.close()
@@ -647,8 +557,8 @@ class Cluster:
                 # Connections of the pool keep the certificate they were made with, so that a new one needs a new pool.
                 self._certificate = credential.certificate
                 self._configuration.cert_file, self._configuration.key_file = credential.files or (
-                    _private_file(credential.certificate),
-                    _private_file(credential.key),
+                    private_file(credential.certificate),
+                    private_file(credential.key),
                 )
                 self._api = self._new_client()
             return self._api, credential
@@ -664,8 +574,8 @@ class Cluster:
         *,
         body: Any = None,
         timeout: float | None = None,
-        accept: str = _JSON,
-        content_type: str = _JSON,
+        accept: str = JSON,
+        content_type: str = JSON,
     ) -> _Answer:
         """One request, repeated where that may help: a refused credential, a throttled or stumbling server."""
         timeout = self._timeout if timeout is None else timeout
@@ -681,7 +591,7 @@ class Cluster:
                 pauses["renewed"] -= 1
                 self._source.reject(answer.credential)
                 continue
-            failure = self._failure(what, answer.status, answer.headers, answer.body)
+            failure = self.failure(what, answer.status, answer.headers, answer.body)
             if not isinstance(failure, ReadFailed) or not pauses.get(failure.reason):
                 raise failure
             pauses[failure.reason] -= 1
@@ -703,7 +613,7 @@ class Cluster:
         """One exchange with the server. A pooled connection that proves dead at once is replaced once."""
         api, credential = self._client()
         for last in (False, True):
-            left = _left(ends)
+            left = seconds_left(ends)
             if left is not None and left <= 0:
                 raise self._timed_out(what)
             # Three attempts to connect (see Retry below) have to fit in.
@@ -720,12 +630,12 @@ class Cluster:
                 ).response
                 status = response.status
                 self._set_clock(response.headers.get("date"))
-                content = _read_body(response, ends)
+                content = read_body(response, ends)
                 size, unpacked = response.tell(), len(content)
                 return _Answer(status, response.headers, content, credential)
             except (HTTPError, ApiException) as error:
-                if status or last or not _is_dropped(error):
-                    raise self._transport_failure(what, error, answering=bool(status)) from None
+                if status or last or not is_dropped(error):
+                    raise self.transport_failure(what, error, answering=bool(status)) from None
             except TimeoutError:
                 raise self._timed_out(what) from None
             finally:
@@ -741,32 +651,32 @@ class Cluster:
 
     def _decode(self, what: str, answer: _Answer, type_: Any) -> Any:
         try:
-            return _decoder(type_).decode(answer.body)
-        except _NOT_DECODED as error:
-            raise self._malformed(what, answer, _decoding_error(error)) from None
+            return decoder(type_).decode(answer.body)
+        except NOT_DECODED as error:
+            raise self._malformed(what, answer, decoding_error(error)) from None
 
     def _decode_page(
         self, what: str, resource: Resource, answer: _Answer
-    ) -> tuple[Any, tuple[Skipped, ...], _PageMetadata]:
+    ) -> tuple[Any, tuple[Skipped, ...], PageMetadata]:
         try:
-            page = _decoder(resource.type, page=True).decode(answer.body)
-            if not any(_is_nameless(resource, item) for item in page.items or ()):
+            page = decoder(resource.type, page=True).decode(answer.body)
+            if not any(is_nameless(resource, item) for item in page.items or ()):
                 return page.items or (), (), page.metadata
         except (msgspec.ValidationError, UnicodeDecodeError):
             pass  # some object is odd: find out which, the others are still good
         except (msgspec.DecodeError, RecursionError) as error:
-            raise self._malformed(what, answer, _decoding_error(error)) from None
-        raw: _RawPage = self._decode(what, answer, _RawPage)
+            raise self._malformed(what, answer, decoding_error(error)) from None
+        raw: RawPage = self._decode(what, answer, RawPage)
         items, skipped = [], []
-        decode = _decoder(resource.type).decode
+        decode = decoder(resource.type).decode
         for item in raw.items or ():
             try:
                 decoded = decode(item)
-            except _NOT_DECODED as error:
-                skipped.append(Skipped(*_name_of(item), _decoding_error(error)))
+            except NOT_DECODED as error:
+                skipped.append(Skipped(*name_of(item), decoding_error(error)))
                 continue
-            if _is_nameless(resource, decoded):
-                skipped.append(Skipped(*_name_of(item), _NAMELESS))
+            if is_nameless(resource, decoded):
+                skipped.append(Skipped(*name_of(item), NAMELESS))
             else:
                 items.append(decoded)
         return items, tuple(skipped), raw.metadata
@@ -785,11 +695,12 @@ class Cluster:
             started = time.monotonic()
             status = 0
             try:
-                connected = _connected_socket(api, url, min(_CONNECT_TIMEOUT, max(0.01, ends - started)))
+                pools = api.rest_client.pool_manager
+                connected = open_connection(pools, url, min(_CONNECT_TIMEOUT, max(0.01, ends - started))).sock
                 connected.settimeout(max(0.01, ends - time.monotonic()))
                 connection = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
                 try:
-                    with _hung_up_at(ends, connected):
+                    with hung_up_at(ends, connected):
                         connection.connect(  # type: ignore[no-untyped-call]
                             "ws" + url.removeprefix("http"),
                             socket=connected,
@@ -803,7 +714,7 @@ class Cluster:
                     if status == 401 and self._source and credential and not last:
                         self._source.reject(credential)
                         continue
-                    raise self._failure(what, status, error.resp_headers or {}, error.resp_body or b"") from None
+                    raise self.failure(what, status, error.resp_headers or {}, error.resp_body or b"") from None
                 except (websocket.WebSocketTimeoutException, TimeoutError):
                     raise self._timed_out(what) from None
                 except (websocket.WebSocketException, OSError, ValueError) as error:
@@ -815,18 +726,18 @@ class Cluster:
                 status = 101
                 return connection
             except (HTTPError, OSError) as error:
-                raise self._transport_failure(what, error, answering=False) from None
+                raise self.transport_failure(what, error, answering=False) from None
             finally:
                 self.requests.append(Request("GET", target, status, time.monotonic() - started))
         raise AssertionError("the second attempt returns or raises")
 
     # --- what went wrong --------------------------------------------------------------------------------------
 
-    def _failure(self, what: str, status: int, headers: Any, body: bytes) -> KubeError:
+    def failure(self, what: str, status: int, headers: Any, body: bytes) -> KubeError:
         """The error for an HTTP status that is not a success."""
         body = self._without_credentials(body.decode("utf-8", "replace")).encode()
         answer = parse_status(body)
-        said = printable(shorten((answer.message or answer.reason) if answer else _plain_text(body), 400))
+        said = printable(shorten((answer.message or answer.reason) if answer else plain_text(body), 400))
         said = said or f"HTTP status {status}"
         if status == 401:
             return Unauthenticated(
@@ -874,7 +785,7 @@ class Cluster:
     def _unreachable(self, why: str, advice: str) -> Unreachable:
         return Unreachable(f"cannot reach {self.server} (context {self.context}): {why}; {advice}")
 
-    def _transport_failure(self, what: str, error: Exception, *, answering: bool) -> KubeError:
+    def transport_failure(self, what: str, error: Exception, *, answering: bool) -> KubeError:
         """The error for a connection that was not made, or (`answering`) broke after the server's first words."""
         cause = error.reason if isinstance(error, MaxRetryError) and error.reason else error
         if isinstance(cause, ApiException) and isinstance(cause.__context__, HTTPError):
@@ -891,433 +802,15 @@ class Cluster:
         if isinstance(cause, ProxyError):
             shown = printable(without_password(self._configuration.proxy or "proxy"))
             return self._unreachable(
-                f"the proxy {shown} fails: {_words(cause.original_error)}", "check proxy-url and HTTPS_PROXY"
+                f"the proxy {shown} fails: {words_of(cause.original_error)}", "check proxy-url and HTTPS_PROXY"
             )
-        why = _words(cause)
+        why = words_of(cause)
         if isinstance(cause, NameResolutionError):
             advice = "check the server in the kubeconfig, the network and VPN"
-        elif isinstance(cause, TimeoutError) or _is_connect_timeout(cause):
+        elif isinstance(cause, TimeoutError) or is_connect_timeout(cause):
             advice = "check the network, VPN and firewall"
-        elif _tls_error(cause):
+        elif tls_error(cause):
             advice = "check server, certificate-authority and tls-server-name in the kubeconfig"
         else:
             advice = "is the cluster running, and is this the right context?"
         return self._unreachable(why, advice)
-
-
-# --- watching ----------------------------------------------------------------------------------------------------
-
-
-class Event(NamedTuple):
-    """What happened to an object: ADDED, MODIFIED or DELETED; or a BOOKMARK, which has a version and no object.
-
-    SKIPPED is a change to an object that does not decode: it names it, and says why.
-    """
-
-    type: str
-    object: Any
-    resource_version: str
-
-
-class _RawEvent(msgspec.Struct):
-    type: str
-    object: msgspec.Raw
-
-
-class _Versioned(msgspec.Struct):
-    class Metadata(msgspec.Struct, rename="camel"):
-        resource_version: str = ""
-
-    metadata: Metadata
-
-
-class Watch:
-    """One watch: iterate over it for batches of events, as they come off the wire.
-
-    It ends when the server ends it, or at once when another thread calls interrupt(). Raises KubeError: ReadFailed with
-    reason `gone` where the version is too old, and where the stream breaks off.
-    """
-
-    def __init__(
-        self,
-        cluster: Cluster,
-        resource: Resource,
-        namespace: str,
-        resource_version: str,
-        timeout_seconds: int,
-        read_timeout: float,
-    ) -> None:
-        self._cluster = cluster
-        self._resource = resource
-        self._read_timeout = read_timeout
-        self._accept = _METADATA if resource.metadata_only else _JSON
-        self._what = f"watch {resource.name}" + (f" in namespace {printable(namespace)}" if namespace else "")
-        query = {
-            "watch": "true",
-            "allowWatchBookmarks": "true",
-            "resourceVersion": resource_version,
-            "timeoutSeconds": str(timeout_seconds),
-        }
-        self._target = f"{resource.path(quote(namespace, safe=''))}?{urlencode(query)}"
-        self._lock = threading.Lock()
-        self._socket: Any = None
-        self._interrupted = False
-
-    def interrupt(self) -> None:
-        """End it from another thread, whatever it waits for."""
-        with self._lock:
-            self._interrupted = True
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _connected(self, connection: Any) -> None:
-        with self._lock:
-            self._socket = connection
-        if self._interrupted:
-            self.interrupt()
-
-    def __iter__(self) -> Iterator[list[Event]]:
-        """Batches of at least one event, but for the first, which is empty and says that the server has answered."""
-        try:
-            connection, response = self._cluster._open_watch(
-                self._what, self._target, self._read_timeout, self._connected, self._accept
-            )
-        except KubeError:
-            if self._interrupted:
-                return
-            raise
-        try:
-            yield []
-            yield from self._batches(response)
-        except (HTTPError, OSError) as error:
-            if not self._interrupted:
-                raise self._cluster._transport_failure(self._what, error, answering=True) from None
-        finally:
-            with self._lock:
-                self._socket = None
-            response.close()
-            connection.close()
-
-    def _batches(self, response: HTTPResponse) -> Iterator[list[Event]]:
-        rest = b""
-        # read1: what one recv() brought, so that a lone event is not held back until a buffer is full.
-        while chunk := response.read1(1 << 18):
-            *lines, rest = (rest + chunk).split(b"\n")
-            batch: list[Event] = []
-            for line in filter(None, lines):
-                try:
-                    batch.append(self._event(line))
-                except KubeError:
-                    if batch:
-                        yield batch
-                    raise
-            if batch:
-                yield batch
-        if rest.strip():
-            raise ReadFailed(f"cannot {self._what}: it ends in the middle of an event", reason="malformed")
-
-    def _event(self, line: bytes) -> Event:
-        """Raises the KubeError that an ERROR event stands for, and ReadFailed for a line that is no event."""
-        try:
-            event = _decoder(_RawEvent).decode(line)
-        except _NOT_DECODED as error:
-            why = f"cannot {self._what}: a line of it cannot be read: {_decoding_error(error)}"
-            raise ReadFailed(why, reason="malformed") from None
-        if event.type == "ERROR":
-            status = parse_status(event.object)
-            raise self._cluster._failure(self._what, status.code if status else 0, {}, bytes(event.object))
-        if event.type == "BOOKMARK":
-            return Event("BOOKMARK", None, _version_of(event.object))
-        try:
-            item = _decoder(self._resource.type).decode(event.object)
-        except _NOT_DECODED as error:
-            return Event("SKIPPED", Skipped(*_name_of(event.object), _decoding_error(error)), _version_of(event.object))
-        if _is_nameless(self._resource, item):  # whom it changes nobody can tell
-            raise ReadFailed(f"cannot {self._what}: {_NAMELESS}", reason="malformed")
-        return Event(event.type, item, item.metadata.resource_version)
-
-
-_NAMELESS = "an object has no name, or no namespace"
-
-
-def _is_nameless(resource: Resource, item: Any) -> bool:
-    return not item.metadata.name or (resource.namespaced and not item.metadata.namespace)
-
-
-def _version_of(item: msgspec.Raw) -> str:
-    try:
-        versioned: _Versioned = _decoder(_Versioned).decode(item)
-        return versioned.metadata.resource_version
-    except _NOT_DECODED:
-        return ""
-
-
-# --- configuration -----------------------------------------------------------------------------------------------
-
-
-def _new_configuration() -> Configuration:
-    configuration = Configuration()
-    configuration.keep_alive = True
-    configuration.connection_pool_maxsize = 32
-    # Only connecting is repeated here: _read() knows better what to do about an answer, and a redirect is not followed,
-    # since it would carry the token elsewhere.
-    configuration.retries = urllib3.Retry(
-        total=2,
-        connect=2,
-        read=0,
-        other=1,
-        status=0,
-        redirect=False,
-        backoff_factor=0.2,
-        respect_retry_after_header=False,
-    )
-    return configuration
-
-
-def _in_cluster(options: ConnectOptions) -> tuple[Access, Configuration]:
-    """A Pod's own service account, where there is one. Raises ConfigError."""
-    configuration = _new_configuration()
-    if options.context or options.cluster or options.user:
-        raise no_kubeconfig()
-    try:
-        incluster_config.load_incluster_config(configuration, try_refresh_token=False)  # type: ignore[no-untyped-call]
-    except (ConfigException, OSError, UnicodeDecodeError):
-        raise no_kubeconfig() from None
-    path = incluster_config.SERVICE_TOKEN_FILENAME
-    try:
-        with open(os.path.join(os.path.dirname(path), "namespace"), encoding="utf-8") as file:
-            namespace = file.read().strip()
-    except (OSError, UnicodeDecodeError):
-        namespace = ""
-    access = Access(
-        context="in-cluster",
-        namespace=namespace or "default",
-        server=configuration.host,
-        config={},
-        impersonate=impersonation(options.as_user or "", options.as_groups, options.as_uid or ""),
-        source=token_file(path),
-    )
-    return access, configuration
-
-
-def _settle_proxy(configuration: Configuration, access: Access) -> None:
-    """Give the proxy its password, and keep loopback servers away from a proxy of the environment, as kubectl does."""
-    clusters = access.config.get("clusters") or [{"cluster": {}}]
-    if configuration.proxy and not clusters[0]["cluster"].get("proxy-url"):
-        host = urlsplit(access.server).hostname or ""
-        if host == "localhost" or _is_loopback(host):
-            configuration.proxy = None
-    if configuration.proxy:
-        parts = urlsplit(configuration.proxy)
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=login)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_certificates(configuration: Configuration, access: Access) -> None:
-    """Say now, and by its field, what TLS would say of a bad certificate in the middle of a request."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        if configuration.ssl_ca_cert:
-            context.load_verify_locations(configuration.ssl_ca_cert)
-    except (OSError, ValueError):
-        raise ConfigError(
-            f"context {access.context}: the cluster's certificate-authority is not a PEM certificate"
-        ) from None
-    try:
-        if configuration.cert_file:
-            # The empty password keeps OpenSSL from asking for one on the terminal.
-            context.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
-    except (OSError, ValueError):
-        raise ConfigError(
-            f"context {access.context}: the user's client-certificate and client-key "
-            "are not a matching pair in PEM without password"
-        ) from None
-
-
-def _private_file(content: str) -> str:
-    """The content in a file that only we can read, until we end: OpenSSL takes certificates from nowhere else."""
-    descriptor, path = tempfile.mkstemp(prefix="svcdoctor-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-    atexit.register(_remove, path)
-    return path
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-
-
-# --- transport ---------------------------------------------------------------------------------------------------
-
-
-def _left(ends: float | None) -> float | None:
-    return None if ends is None else max(0.0, ends - time.monotonic())
-
-
-def _read_body(response: Any, ends: float | None) -> bytes:
-    """The whole body, unpacked; TimeoutError at `ends`, however slowly the bytes drip in."""
-    chunks: list[bytes] = []
-    complete = False
-    try:
-        while True:
-            left = _left(ends)
-            if left is not None:
-                if not left:
-                    raise TimeoutError
-                connection = response.connection
-                if connection is not None and connection.sock is not None:
-                    connection.sock.settimeout(left)
-            chunk = response.read1(1 << 18, decode_content=True)
-            if not chunk:
-                complete = True
-                return b"".join(chunks)
-            chunks.append(chunk)
-    finally:
-        if complete:
-            response.release_conn()
-        else:
-            response.close()
-
-
-@contextlib.contextmanager
-def _hung_up_at(ends: float, connected: socket.socket) -> Iterator[None]:
-    """A handshake whose bytes drip in ends in time, too: websocket-client gives each byte the time of all."""
-
-    def hang_up() -> None:
-        with contextlib.suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(max(0.01, ends - time.monotonic()), hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _connected_socket(api: ApiClient, url: str, timeout: float) -> Any:
-    """A socket to the API server, through TLS and the proxy, made exactly as the pool would make one for a request."""
-    return _connection(api, url, timeout).sock
-
-
-def _connection(api: ApiClient, url: str, timeout: float) -> Any:
-    """A connection of its own, made exactly as the pool would make one."""
-    parts = urlsplit(url)
-    pool = api.rest_client.pool_manager.connection_from_url(f"{parts.scheme}://{parts.netloc}")
-    options = dict(pool.conn_kw)
-    if pool.scheme == "https":
-        for name in ("cert_file", "key_file", "cert_reqs", "ca_certs", "assert_hostname"):
-            options[name] = getattr(pool, name)
-    proxy = pool.proxy
-    connection: Any = pool.ConnectionCls(
-        host=(proxy.host if proxy else pool.host) or "",
-        port=proxy.port if proxy else pool.port,
-        timeout=timeout,
-        **options,
-    )
-    if proxy:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        connection.set_tunnel(parts.hostname or "", port, headers=pool.proxy_headers, scheme=proxy.scheme or "http")
-    try:
-        connection.connect()
-    except (OSError, http.client.HTTPException, HTTPError) as error:
-        connection.close()
-        if proxy and not isinstance(error, ssl.SSLError):
-            raise ProxyError("the proxy fails", error) from error
-        raise
-    return connection
-
-
-def _is_dropped(error: Exception) -> bool:
-    cause = error.reason if isinstance(error, MaxRetryError) else error
-    return isinstance(cause, ProtocolError)
-
-
-def _is_connect_timeout(error: BaseException) -> bool:
-    """urllib3 counts a refused connection as a timeout too; this does not."""
-    return isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError)
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    """The error of the TLS library somewhere behind this one."""
-    seen: BaseException | None = error
-    while seen is not None:
-        for candidate in (seen, *seen.args):
-            if isinstance(candidate, ssl.SSLError):
-                return candidate
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
-def _words(error: BaseException) -> str:
-    """A few words for what a connection failed of: `connection refused`, `its certificate is not trusted: ...`."""
-    if isinstance(error, NameResolutionError):
-        return "its name does not resolve"
-    tls = _tls_error(error)
-    if isinstance(tls, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted: {printable(shorten(tls.verify_message))}"
-    if tls is not None:
-        text = (tls.reason or "TLS failed").replace("_", " ").lower()
-        return f"TLS fails: {text}" + (" (does it speak plain HTTP?)" if "wrong version" in text else "")
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, TimeoutError) or _is_connect_timeout(seen):
-            return "no answer in time"
-        if isinstance(seen, OSError) and seen.errno:
-            return os.strerror(seen.errno).lower()
-        if isinstance(seen, OSError) and seen.args and isinstance(seen.args[0], str):
-            return printable(shorten(seen.args[0]))
-        seen = seen.__cause__ or seen.__context__
-    if isinstance(error, ProtocolError):
-        return "it closed the connection without an answer"
-    return printable(shorten(str(error) or type(error).__name__))
-
-
-# --- decoding ----------------------------------------------------------------------------------------------------
-
-_DECODING_ERROR = re.compile(r"(?P<what>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
-
-
-def _decoding_error(error: Exception) -> str:
-    """msgspec's words with the field first: `$.spec.ports: expected array, got int`."""
-    if isinstance(error, UnicodeDecodeError):
-        return "it holds text that is not UTF-8"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    match = _DECODING_ERROR.fullmatch(str(error))
-    what, path = (match["what"], match["path"]) if match else (str(error), None)
-    what = what[:1].lower() + what[1:].replace("`", "").replace(" | null", "")
-    return printable(shorten(f"{path}: {what}" if path else what))
-
-
-class _Named(msgspec.Struct):
-    metadata: dict[str, Any]
-
-
-def _name_of(item: msgspec.Raw) -> tuple[str, str]:
-    """Namespace and name of an object that is broken elsewhere, as far as they can be read."""
-    try:
-        metadata = _decoder(_Named).decode(item).metadata
-    except _NOT_DECODED:
-        return "", "?"
-    namespace, name = (
-        value if isinstance(value, str) else "" for value in (metadata.get("namespace"), metadata.get("name"))
-    )
-    return printable(shorten(namespace)), printable(shorten(name)) or "?"
-
-
-def _plain_text(body: bytes) -> str:
-    """The beginning of an error's body that is no Status: nothing where it is a page of HTML."""
-    text = body[:400].decode("utf-8", "replace").strip()
-    return "" if text.startswith("<") else text

@@ -28,6 +28,7 @@ from urllib.parse import quote, urlsplit
 
 import yaml
 
+from svcdoctor.cluster.errors import ConfigError, Unauthenticated
 from svcdoctor.text import listing, parse_time, printable, shorten
 
 _PLUGIN_TIMEOUT = 30.0
@@ -35,36 +36,6 @@ _EXPIRY_MARGIN = 30.0
 """Seconds before its expiry at which a credential is renewed."""
 _MINIMUM_AGE = 10.0
 """Seconds a credential is kept whatever its expiry: a plugin with a wrong clock is not run for each request."""
-
-
-class KubeError(Exception):
-    """What keeps us from an answer of the cluster.
-
-    `reason` is a slug for programs; `message` is one printable sentence for a person, naming the file, field, verb or
-    server and what to do next. Neither ever holds a token, key or password.
-    """
-
-    reason = "error"
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class ConfigError(KubeError):
-    """A kubeconfig that is not there (`missing`, the service account of a Pod was tried as well) or cannot be used."""
-
-    reason = "config"
-
-    def __init__(self, message: str, *, missing: bool = False) -> None:
-        super().__init__(message)
-        self.missing = missing
-
-
-class Unauthenticated(KubeError):
-    """The server does not accept the credentials (401), or none could be had: expired, or the exec plugin failed."""
-
-    reason = "unauthenticated"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,8 @@ def contexts_asked(
     if connection["cluster"]:
         raise click.UsageError("--cluster names one cluster, which several contexts cannot share")
 
-    from svcdoctor.cluster.kubeconfig import ConfigError, ConnectOptions, choose, context_names
+    from svcdoctor.cluster.errors import ConfigError
+    from svcdoctor.cluster.kubeconfig import ConnectOptions, choose, context_names
     from svcdoctor.report.contexts import FORMATS
 
     for output in outputs:

@@ -40,7 +40,8 @@ def pods(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Co
 
 
 def contexts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from svcdoctor.cluster.kubeconfig import ConnectOptions, KubeError, context_names
+    from svcdoctor.cluster.errors import KubeError
+    from svcdoctor.cluster.kubeconfig import ConnectOptions, context_names
 
     try:
         known = context_names(ConnectOptions(kubeconfig=ctx.params.get("kubeconfig")))
