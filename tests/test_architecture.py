@@ -92,7 +92,7 @@ MAY_IMPORT = {
     "exposure": PURE,
     "bindfailure": f"{PURE} podlook",
     "podports": PURE,
-    "dependency": f"{PURE} {QUESTIONS} case",
+    "dependency": f"{PURE} {QUESTIONS} case traffic",
     "policy": PURE,
     "calicoselector": "",
     "adminpolicy": f"{PURE} policy calicoselector",

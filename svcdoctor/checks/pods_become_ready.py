@@ -168,7 +168,17 @@ CHECK = Check(
         "pods-sidecar-not-ready": _NOT_READY,
         "pods-node-notready": _NOT_READY,
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    reads=(
+        "pods",
+        "events",
+        "nodes",
+        *WORKLOAD_RESOURCES,
+        "services",
+        "endpointslices",
+        "configmaps",
+        "networkpolicies",
+        "namespaces",
+    ),
 )
 
 
