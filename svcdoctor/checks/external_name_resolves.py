@@ -41,6 +41,7 @@ from typing import NamedTuple
 
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped
 from svcdoctor.objects import Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
@@ -145,7 +146,7 @@ def _external_name(case: Case) -> Evidence:
 def _dead(case: Case, target: Target) -> Finding | None:
     """Whether nobody stands behind the Service at the end, as far as that may be read."""
     other = case.or_without(lambda: case.case_of(target.namespace, target.name), None)
-    if other is None or case.or_without(lambda: bool(other.ready_endpoints) or other.is_deliberately_idle, True):
+    if other is None or case.or_without(lambda: _is_served(other), True):
         return None
     ref = f"service/{target.name} in {target.namespace}"
     look = f"svcdoctor diagnose {target.name} -n {target.namespace}"
@@ -157,6 +158,11 @@ def _dead(case: Case, target: Target) -> Finding | None:
         Evidence("endpoints", f"0 ready of {len(other.endpoints)}", f"endpointslices of {ref}"),
         remedies=(Remedy("see what ails it", look, changes_cluster=False),),
     )
+
+
+def _is_served(service: Case) -> bool:
+    """Whether requests reach somebody, or will: Pods that are ready are in its slices soon."""
+    return bool(service.ready_endpoints) or any(map(is_ready, service.live_pods)) or service.is_deliberately_idle
 
 
 def _missing(case: Case, target: Target, chain: list[Target]) -> Finding:
