@@ -133,10 +133,11 @@ class Case(View):
         self.spec = spec = service.spec
         self.subject = Subject("Service", self.namespace, self.name)
         self.type = spec.type
-        self.selector: dict[str, str] = spec.selector or {}
+        self.is_external_name = spec.type == "ExternalName"
+        # Nobody looks for the Pods of an alias.
+        self.selector: dict[str, str] = {} if self.is_external_name else spec.selector or {}
         self.ports: list[ServicePort] = spec.ports or []
         self.is_headless = spec.cluster_ip == "None"
-        self.is_external_name = spec.type == "ExternalName"
 
     # --- the Service itself
 

@@ -934,6 +934,7 @@ class Webhook(Object, frozen=True):
     timeout_seconds: int | None = None
     rules: list[WebhookRule] | None = None
     namespace_selector: LabelSelector | None = None
+    object_selector: LabelSelector | None = None
 
 
 class WebhookConfiguration(Object, frozen=True):

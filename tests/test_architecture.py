@@ -93,7 +93,7 @@ MAY_IMPORT = {
     "exposure": PURE,
     "bindfailure": f"{PURE} podlook",
     "podports": PURE,
-    "dependency": f"{PURE} {QUESTIONS} {CASES}",
+    "dependency": f"{PURE} {QUESTIONS} {CASES} traffic",
     "policy": PURE,
     "calicoselector": "",
     "adminpolicy": f"{PURE} policy calicoselector",

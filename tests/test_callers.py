@@ -275,6 +275,11 @@ def test_connection_strings(value: str, expected: set[tuple[str, str, int | None
             "upstream u {\n server a:80 weight=2;\n server b;\n}\nproxy_pass http://u;",
             {("shop", "a", 80), ("shop", "b", None)},
         ),
+        (
+            "nginx.conf",
+            "upstream u { server a:80; server b; }\nserver { location / { proxy_pass http://u; } }",
+            {("shop", "a", 80), ("shop", "b", None)},
+        ),
         ("nginx.conf", "set $up http://api.pay;\nproxy_pass $up/x;", {("pay", "api", None)}),
         ("site.conf", "fastcgi_pass php:9000;", {("shop", "php", 9000)}),
         (

@@ -84,6 +84,14 @@ def test_a_caller_tries_what_it_calls_and_one_of_the_others_the_rest_in_one_exec
     assert pods.asked == Counter({client: 1 for client in who.values()})
 
 
+@pytest.mark.parametrize("denied", ["pods", "endpointslices"])
+def test_nobody_tries_where_it_cannot_be_read_who_could(denied: str) -> None:
+    gap = {"kind": "Gap", "resource": denied}
+    pods = Pods()
+    assert tried(simulate([workload("cart"), WEB, service("cart", "cart")], [gap]), pods) == {"shop/cart": ""}
+    assert not pods.asked
+
+
 def test_where_one_has_no_tool_another_image_is_tried() -> None:
     pods = Pods(aaa=NO_TOOL)
     who = tried(

@@ -4,7 +4,7 @@ port-client-uses-wrong-port
     A workload calls the Service on a port that it does not have.
     Why it breaks      A ClusterIP answers only on the ports of the Service, not on those of its Pods (targetPort) or
                        nodes (nodePort). On any other port the connection is refused or times out, however healthy the
-                       Service is.
+                       Service is. Behind the names of a headless Service stand the Pods: their ports alone answer.
     Confirm by hand    kubectl -n {namespace} get service {name} -o jsonpath='{.spec.ports}'
     Fix                Change the port in the caller's settings; or give the Service that port too.
     Not a fault when   The program puts a port of its own in the place of the one in its settings.
@@ -30,6 +30,7 @@ from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import Change, corrected
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
+from svcdoctor.pods.podports import declares
 from svcdoctor.pods.template import TEMPLATE_KINDS, Template, matches
 from svcdoctor.text import listing, patch_command
 
@@ -58,11 +59,25 @@ def run(case: Case) -> Iterator[Finding]:
     asked: dict[int, list[tuple[Template, Reference]]] = {}
     for template, use in callers:
         port = _dialled(use)
-        if port and use.certain and not case.is_headless and port not in {item.port for item in case.ports}:
+        if port and use.certain:
             asked.setdefault(port, []).append((template, use))
     for port, uses in sorted(asked.items()):
-        yield _wrong_port(case, port, uses)
+        if instead := _served_instead(case, port):
+            yield _wrong_port(case, port, uses, instead)
     yield from _records(case, callers)
+
+
+def _served_instead(case: Case, port: int) -> list[int]:
+    """The ports that answer where this one does not; [] where it may."""
+    if not case.is_headless:
+        ports = [item.port for item in case.ports]
+        return [] if port in ports else ports
+    specs = case.or_without(lambda: case.backends, [])
+    targets = [(item, number) for item in case.ports for spec in specs if (number := case.target_of(item, spec))]
+    # A Pod may listen on a port that nobody speaks of: only one that the Service would translate is surely meant.
+    meant = dict.fromkeys(number for item, number in targets if item.port == port)
+    declared = any(declares(spec, port, item.protocol) for item in case.ports for spec in specs)
+    return [] if declared or port in [number for _, number in targets] else sorted(meant)
 
 
 def _dialled(use: Reference) -> int | None:
@@ -73,22 +88,28 @@ def _dialled(use: Reference) -> int | None:
     return use.implied_port if not name or name in _WHOLE_URL else None
 
 
-def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -> Finding:
+def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], instead: list[int]) -> Finding:
     who = list(
         dict.fromkeys(
             template.ref if template.namespace == case.namespace else f"{template.ref} in {template.namespace}"
             for template, _ in uses
         )
     )
-    shown = listing([str(item.port) for item in case.ports], 5)
+    shown = listing([str(number) for number in instead], 5)
+    served = "its Pods serve" if case.is_headless else "it serves"
     implied = all(use.port is None for _, use in uses)
-    meant = _meant(case, port)
+    meant = _meant(case, port, instead)
     said = f"port {port}, which its URL means by giving none" if implied else f"port {port}"
     evidence = [
         Evidence("named", f"{use.host}:{use.port}" if use.port else f"{use.scheme}://{use.host}", _source(use, port))
         for _, use in uses[:3]
     ]
-    evidence.append(Evidence("ports", shown, f"service/{case.name} .spec.ports"))
+    ports = listing(
+        [f"{item.port} -> {item.target_port}" if case.is_headless else str(item.port) for item in case.ports], 5
+    )
+    evidence.append(Evidence("ports", ports, f"service/{case.name} .spec.ports"))
+    if case.is_headless:
+        evidence.append(Evidence("clusterIP", "None: names resolve to Pods", f"service/{case.name} .spec.clusterIP"))
     if why := _looks_like(case, port):
         evidence.append(Evidence(str(port), why, f"service/{case.name} .spec.ports"))
     is_base = implied and all(use.setting.name for _, use in uses)
@@ -98,7 +119,7 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -
     return fail(
         "port-client-uses-wrong-port",
         case.subject,
-        f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; it serves {shown}",
+        f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; {served} {shown}",
         *evidence,
         remedies=remedies,
         inferred=is_base,
@@ -110,15 +131,15 @@ def _source(use: Reference, port: int) -> str:
     return f"{use.source} and {beside}" if beside and f":{port}" not in use.setting.text else use.source
 
 
-def _meant(case: Case, port: int) -> int | None:
+def _meant(case: Case, port: int, instead: list[int]) -> int | None:
     """The port that leads to what the caller dials; the only one, where there is one."""
     leading = [item.port for item in case.ports if port in (item.target_port, item.node_port)]
-    candidates = leading or [item.port for item in case.ports]
+    candidates = (not case.is_headless and leading) or instead
     return candidates[0] if len(candidates) == 1 else None
 
 
 def _looks_like(case: Case, port: int) -> str:
-    for item in case.ports:
+    for item in () if case.is_headless else case.ports:
         if item.target_port == port:
             return f"is the targetPort of {item.port}: a port of its Pods"
         if item.node_port == port:

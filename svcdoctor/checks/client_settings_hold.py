@@ -197,8 +197,8 @@ def _uses(container: Container) -> Iterator[Use]:
             )
             if name in own or name in seen or word[match.start() - 1 : match.start()] in ("$", "\\"):
                 continue
-            # `$(NAME)` in a script is a command to run; `$NAME` outside of one is plain text.
-            is_used = not by_kubelet if in_shell else bool(by_kubelet)
+            # `$(NAME)` in a script is a command to run, unless it can be none; `$NAME` outside of one is plain text.
+            is_used = not by_kubelet or by_kubelet.isupper() if in_shell else bool(by_kubelet)
             if is_used and (_BEFORE_HOST.search(before) or _NAMES_HOST.search(name)):
                 seen.add(name)
                 yield Use(name, match.group(), word, bool(by_kubelet) and not in_shell)
@@ -219,7 +219,8 @@ def _not_set(case: ClientCase, container: Container, where: str, use: Use, near:
         Evidence("defined", near, f"{where} env") if near else Evidence("defined", "nowhere", f"{where} env, envFrom"),
     ]
     if not use.by_kubelet:
-        evidence.append(Evidence("unless", f"the image sets {use.name}", f"image {container.image}"))
+        given = "has a command" if use.as_written.startswith("$(") else "sets"
+        evidence.append(Evidence("unless", f"the image {given} {use.name}", f"image {container.image}"))
     setting = Setting("", "", "", container=container.name)
     if near:
         remedy = corrected(case.template, setting, _renamed(use.name, near), f"write {near}")

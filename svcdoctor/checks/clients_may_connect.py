@@ -106,7 +106,7 @@ def _kept_in(case: ClientCase, code: str, found: list[Refusal]) -> Finding:
         why = f"NetworkPolicy {policies} lets it out only to {_allowed(first)}"
     else:
         why = f"NetworkPolicy {policies} isolates it, and has no egress rule"
-    calls = [Evidence("calls it", item.reference.host, item.reference.source) for item in found[:3]]
+    calls = [Evidence("calls it", _named(item), item.reference.source) for item in found[:3]]
     return fail(
         code,
         case.subject,
@@ -117,6 +117,13 @@ def _kept_in(case: ClientCase, code: str, found: list[Refusal]) -> Finding:
         remedies=(_let_out(case, first),),
         inferred=not doubt.enforced,
     )
+
+
+def _named(refusal: Refusal) -> str:
+    """The host that the caller names; a Service of another name or namespace is behind an alias."""
+    named = (refusal.reference.namespace, refusal.reference.service)
+    is_alias = named != (refusal.service.namespace, refusal.service.name)
+    return f"{refusal.reference.host}, an alias of {refusal.name}" if is_alias else refusal.reference.host
 
 
 def _allowed(refusal: Refusal) -> str:

@@ -54,7 +54,7 @@ PROTOCOLS = words("http http2 https grpc grpc-web mongo mysql redis tls udp")
 def run(case: Case) -> Iterator[Finding]:
     if not case.is_external_name:
         return
-    if case.selector:
+    if case.spec.selector:
         yield _selector(case)
     for index, port in enumerate(case.ports):
         target = _target(case)
@@ -72,7 +72,7 @@ def _selector(case: Case) -> Finding:
         case.subject,
         f"the selector has no effect: callers are sent to {case.spec.external_name}, not to Pods",
         Evidence("type", "ExternalName", f"service/{case.name} .spec.type"),
-        Evidence("selector", selector_text(case.selector), f"service/{case.name} .spec.selector"),
+        Evidence("selector", selector_text(case.spec.selector or {}), f"service/{case.name} .spec.selector"),
         remedies=tuple(_choices(case)),
     )
 

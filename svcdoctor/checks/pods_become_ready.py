@@ -142,6 +142,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Status, Step, passed, skipped
 from svcdoctor.pods.podverdict import SETTLING, verdicts
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.text import plural
 
 _BEFORE_START = Code(Stage.POD_ADDRESSES)
@@ -168,7 +169,18 @@ CHECK = Check(
         "pods-sidecar-not-ready": _NOT_READY,
         "pods-node-notready": _NOT_READY,
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    reads=(
+        "pods",
+        "events",
+        "nodes",
+        *WORKLOAD_RESOURCES,
+        "services",
+        "endpointslices",
+        "configmaps",
+        "networkpolicies",
+        *OTHER_KINDS,
+        "namespaces",
+    ),
 )
 
 

@@ -26,6 +26,7 @@ from collections.abc import Iterator
 
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
+from svcdoctor.endpoints.nearmiss import names_relate
 from svcdoctor.endpoints.reconcile import serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, warn
 from svcdoctor.objects import Container, Probe
@@ -167,9 +168,16 @@ def _serves_nothing(case: Case, backend: Backend, container: Container, probe: P
         Evidence("otherwise", "somebody may have started a program in it by hand", "kubectl exec"),
         remedies=(Remedy("see whether it listens (state 0A)", look, changes_cluster=False),),
         inferred=True,
-        because="selector-captures-job",
+        because=_captured_by(case, backend),
         pods=tuple(pod.metadata.name for pod in backend.pods),
     )
+
+
+def _captured_by(case: Case, backend: Backend) -> str | None:
+    """The code for a selector that finds what is not meant to serve, should that be said too."""
+    if backend.owner.kind in ("Job", "Pod"):
+        return "selector-captures-job"
+    return None if names_relate(backend.owner.name, case.name) else "selector-too-broad"
 
 
 def _asks_nothing(case: Case, backend: Backend, container: Container, probe: Probe) -> Finding:

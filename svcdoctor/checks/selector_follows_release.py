@@ -54,8 +54,16 @@ def _at_zero(case: Case, pinned_to: Template, release: Release) -> Finding:
         Evidence("pinned", pin, f"service/{case.name} .spec.selector"),
         Evidence("replicas", "0", f"{pinned_to.ref} .spec.replicas"),
         _running(release),
-        remedies=(_switch(case, release),),
+        remedies=(_switch(case, release), *_back(case, pinned_to)),
     )
+
+
+def _back(case: Case, pinned_to: Template) -> tuple[Remedy, ...]:
+    """What runs beside it may still be on trial: who knows switches, who does not goes back."""
+    if pinned_to.kind not in ("Deployment", "StatefulSet", "ReplicaSet"):
+        return ()
+    command = f"kubectl -n {case.namespace} scale {pinned_to.ref} --replicas=1"
+    return (Remedy(f"or scale {pinned_to.ref} up again", command),)
 
 
 def _behind(case: Case, pinned_to: Template, release: Release) -> Finding:

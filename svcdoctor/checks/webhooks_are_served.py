@@ -24,6 +24,7 @@ from svcdoctor.clustercase import ClusterCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, note, skipped, unknown
 from svcdoctor.objects import ServicePort, Webhook, WebhookConfiguration
 from svcdoctor.policies.policy import selects
+from svcdoctor.policies.policyrule import shown
 from svcdoctor.text import listing, plural, quoted_json
 from svcdoctor.world import EVERYWHERE, NotRead
 
@@ -112,7 +113,7 @@ def _judge(case: ClusterCase, namespace: str, name: str, calls: list[Call]) -> I
         *([Evidence("affected", _reach(case, refusing), "namespaces .metadata.labels")] if refusing else []),
         *(
             [Evidence("deadlock", "the Pods that would answer are created under its own rule", first.source)]
-            if _guards_itself(case, namespace, refusing)
+            if _guards_itself(case, service, namespace, refusing)
             else []
         ),
     )
@@ -167,19 +168,23 @@ def _reach(case: ClusterCase, refusing: list[tuple[Call, str]]) -> str:
         for name, item in namespaces.items()
         if any(selects(call.webhook.namespace_selector, item.metadata.labels or {}) for call, _ in refusing)
     ]
+    wanted = {shown(call.webhook.object_selector) for call, _ in refusing}
+    only = f", objects with {listing(sorted(wanted))} only" if "all" not in wanted else ""
     if len(reached) == len(namespaces):
-        return "the whole cluster"
-    return f"{len(reached)} of {plural(len(namespaces), 'namespace')}: {listing(reached) or 'none now'}"
+        return f"the whole cluster{only}"
+    return f"{len(reached)} of {plural(len(namespaces), 'namespace')}: {listing(reached) or 'none now'}{only}"
 
 
-def _guards_itself(case: ClusterCase, namespace: str, refusing: list[tuple[Call, str]]) -> bool:
+def _guards_itself(case: ClusterCase, service: Case | None, namespace: str, refusing: list[tuple[Call, str]]) -> bool:
     """Whether the Pods that would answer cannot be created for want of an answer."""
     item = case.or_without(lambda: case.listed("namespaces", EVERYWHERE), {}).get(namespace)
     labels = (item.metadata.labels or {}) if item else {}
+    # They have the labels that the Service looks for; what else they have is not looked up here.
+    pods = service.selector if service else {}
     rules = [
         rule
         for call, _ in refusing
-        if item and selects(call.webhook.namespace_selector, labels)
+        if item and selects(call.webhook.namespace_selector, labels) and selects(call.webhook.object_selector, pods)
         for rule in call.webhook.rules or ()
     ]
     return any(

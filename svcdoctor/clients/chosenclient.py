@@ -70,9 +70,12 @@ def _beside(world: World, case: Case) -> Iterator[Pod]:
     """Ready Pods of the Service's namespace, the one that has looked names up first; one of each image."""
     said: Lookups | None = (world.lookups or {}).get(case.namespace)
     able = said.vantage.pod if said and said.vantage.kind == "exec" and not said.vantage.added else ""
-    ready = [pod for pod in case.listed("pods").values() if is_ready(pod)]
+    try:
+        ready = [pod for pod in case.listed("pods").values() if is_ready(pod)]
+        behind = {view.pod for view in case.endpoints}
+    except NotRead:  # there is nobody to ask where Pods may not be read
+        return
     ready.sort(key=lambda pod: (pod.metadata.name != able, pod.metadata.name))
-    behind = {view.pod for view in case.endpoints}
     seen: set[tuple[str, ...]] = set()
     for pod in ready:
         images = tuple(container.image for container in pod.spec.containers or ())

@@ -69,7 +69,7 @@ _DIRECTIVE = re.compile(
 )
 _UPSTREAM = re.compile(r"^\s*upstream\s+(\S+)\s*\{", re.MULTILINE)
 # Inside an upstream of nginx, and in a backend of HAProxy, where a name of its own comes first.
-_SERVER = re.compile(r"^[ \t]*server[ \t]+([A-Za-z0-9][\w.-]*(?::\d{1,5})?)(?=[ \t;])", re.MULTILINE)
+_SERVER = re.compile(r"(?:^|[{;])[ \t]*server[ \t]+([A-Za-z0-9][\w.-]*(?::\d{1,5})?)(?=[ \t;])", re.MULTILINE)
 _NAMED_SERVER = re.compile(r"^[ \t]*server[ \t]+\S+[ \t]+([A-Za-z0-9][\w.-]*:\d{1,5})(?=\s|$)", re.MULTILINE)
 _SET = re.compile(r"(?:^|[{;])\s*set\s+(\$\w+)\s+[\"']?([^\s;\"']+)", re.MULTILINE)
 # What holds a configuration together: `upstream shop {`, `}`, `backend shop`, `set $shop cart;`.
@@ -109,7 +109,7 @@ def _proxied(text: str) -> Iterator[Line]:
         servers = list(_NAMED_SERVER.finditer(text))
     else:
         servers = [
-            match for match in _SERVER.finditer(text) if any(start <= match.start() < end for start, end in blocks)
+            match for match in _SERVER.finditer(text) if any(start <= match.start(1) < end for start, end in blocks)
         ]
     for match in servers:
         yield Line(_number(text, match.start(1)), "", match.group(1))

@@ -10,7 +10,8 @@ from svcdoctor.case import Case, case_of
 from svcdoctor.finding import Evidence, Remedy
 from svcdoctor.objects import Container, Pod
 from svcdoctor.pods.history import readiness, was_ready
-from svcdoctor.text import parse_time, plural, utc_time
+from svcdoctor.policies.traffic import keeping_out
+from svcdoctor.text import listing, parse_time, plural, utc_time
 
 # Pods that stop being ready within this much of each other did not do so by chance.
 TOGETHER_SECONDS = 15.0
@@ -32,19 +33,53 @@ class Named(NamedTuple):
     service: str
     host: str
     ready: int | None
+    closed: str = ""  # the NetworkPolicy that keeps the Pod from them all
 
     @property
     def state(self) -> str:
-        return "no such Service" if self.ready is None else plural(self.ready, "ready endpoint")
+        if self.ready is None:
+            return "no such Service"
+        return plural(self.ready, "ready endpoint") + (f", which {self.closed} keeps it from" if self.closed else "")
+
+    @property
+    def is_down(self) -> bool:
+        return not self.ready or bool(self.closed)
 
     @property
     def evidence(self) -> Evidence:
         return Evidence("waits for", f"service/{self.service}: {self.state}", f"the command names {self.host}")
 
 
-def awaited_by_init(case: Case, pod: Pod) -> list[Evidence]:
-    """The Services that the commands of its init containers name: one of them may be the real fault."""
-    return case.or_without(lambda: [item.evidence for item in _named(case, _init_commands(pod))], [])
+def awaited_by_init(case: Case, pod: Pod) -> tuple[list[Evidence], list[Remedy]]:
+    """The Services that the commands of its init containers name: one of them may be the real fault, and is to be
+    looked at first."""
+    found = case.or_without(lambda: [_reached(case, pod, item) for item in _named(case, _init_commands(pod))], [])
+    down = [item for item in found if item.is_down and item.ready is not None]
+    return [item.evidence for item in found], [_look_at(case, item.service) for item in down[:1]]
+
+
+def _reached(case: Case, pod: Pod, named: Named) -> Named:
+    """The Service, with the policy that keeps the Pod from it."""
+    other = case_of(case, case.namespace, named.service) if named.ready else None
+    if other is None:
+        return named
+    ends = [
+        (backend, number)
+        for view in other.ready_endpoints
+        if (backend := case.listed("pods").get(view.pod))
+        for port in other.ports
+        if port.protocol == "TCP" and (number := other.target_of(port, backend.spec))
+    ]
+    denied = case.or_without(lambda: [keeping_out(case, pod, backend, number) for backend, number in ends], [])
+    closing = [policy.metadata.name for one in denied if one for policy in one.side.isolating]
+    if not denied or not all(denied):
+        return named
+    return named._replace(closed=f"NetworkPolicy {listing(list(dict.fromkeys(closing)))}")
+
+
+def _look_at(case: Case, service: str) -> Remedy:
+    look = f"svcdoctor diagnose {service} -n {case.namespace}"
+    return Remedy(f"look at service/{service}", look, changes_cluster=False)
 
 
 def shared_dependency(case: Case, pods: list[Pod], container: str) -> Dependency | None:
@@ -60,9 +95,8 @@ def _of_probe(case: Case, pod: Pod, name: str) -> Dependency | None:
         return None
     state = "does not exist" if down[0].ready is None else f"has {down[0].state}"
     text = f"its readiness hangs on service/{down[0].service}, which {state}"
-    look = f"svcdoctor diagnose {down[0].service} -n {case.namespace}"
-    remedy = Remedy(f"look at service/{down[0].service}", look, changes_cluster=False)
-    return Dependency(text, tuple(item.evidence for item in down), (remedy,), False)
+    remedies = (_look_at(case, down[0].service),)
+    return Dependency(text, tuple(item.evidence for item in down), remedies, False)
 
 
 def _of_all(case: Case, pods: list[Pod]) -> Dependency | None:

@@ -49,7 +49,8 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         # Addresses of Pods that are not ready get requests where the Service says so, and these Pods do run.
         reached = case.spec.publish_not_ready_addresses and code in _RUNNING
         say = fail if state.status is Status.FAIL and not served and not reached else warn
-        awaited = awaited_by_init(case, _pod(case, names[0])) if code == "pods-init-blocked" else []
+        is_init = code == "pods-init-blocked"
+        awaited, looks = awaited_by_init(case, _pod(case, names[0])) if is_init else ([], [])
         evidence = (*_how_many(case, names), *state.evidence, *awaited, *_since(case, names, code))
         environment = case.environment_faults.get(names[0])
         yield say(
@@ -57,7 +58,7 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
             case.subject,
             message,
             *evidence,
-            remedies=state.remedies,
+            remedies=(*looks, *state.remedies),
             inferred=state.inferred,
             because=environment.code if environment else "headless-no-ready" if case.awaited_peers else None,
             pods=names,

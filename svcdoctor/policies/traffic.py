@@ -368,7 +368,8 @@ class Refusal(NamedTuple):
 
     @property
     def name(self) -> str:
-        return self.service.name if self.reference.namespace == self.service.namespace else str(self.service.subject)
+        is_near = self.reference.namespace == self.service.namespace
+        return self.service.name if is_near else f"{self.service.namespace}/{self.service.name}"
 
 
 def egress_policies(case: ClientCase) -> list[NetworkPolicy]:
@@ -390,10 +391,22 @@ def refusals(case: ClientCase) -> list[Refusal]:
     return [
         refusal
         for (namespace, name), references in case.named.items()
-        if (service := case.or_without(lambda place=namespace, name=name: case_of(case, place, name), None))  # type: ignore[misc]
+        if (service := case.or_without(lambda place=namespace, name=name: _led_to(case, place, name), None))  # type: ignore[misc]
         and reached_from(service) != case.subject
         for refusal in _refused(service, Caller(case.template, references), own, policies)
     ]
+
+
+def _led_to(case: ClientCase, namespace: str, name: str) -> Case | None:
+    """The Service of that name; of an alias the one at its end, if that is one of the cluster."""
+    service = case_of(case, namespace, name)
+    seen: set[Subject] = set()
+    while service and service.is_external_name and service.subject not in seen:
+        seen.add(service.subject)
+        alias = (service.spec.external_name or "").rstrip(".").lower()
+        labels = alias.removesuffix(f".svc.{case.zone}").split(".") if alias.endswith(f".svc.{case.zone}") else []
+        service = case_of(case, labels[-1], labels[-2]) if len(labels) > 1 else None
+    return service
 
 
 def _refused(service: Case, caller: Caller, own: Party, policies: list[NetworkPolicy]) -> list[Refusal]:
