@@ -16,15 +16,6 @@ extname-internal-target-missing
     Fix                Write the full name of a Service that exists: NAME.NAMESPACE.svc and the cluster's domain.
     Not a fault when   The name belongs to another domain, which another cluster or a company's DNS serves.
 
-extname-target-no-endpoints
-    The Service that the ExternalName leads to has no ready endpoint.
-    Why it breaks      The alias does what it should: it gives the address of the other Service, behind which nobody
-                       is ready. A headless one has no address at all then. Why nobody is says a diagnosis of that one.
-    Confirm by hand    kubectl get endpointslices -n NAMESPACE -l kubernetes.io/service-name=NAME, with the parts of
-                       the externalName
-    Fix                Mend the other Service; nothing is wrong with the alias.
-    Not a fault when   Its workload is scaled to zero until a request comes.
-
 extname-loop
     Following the ExternalNames leads back to where it started.
     Why it breaks      No address is at the end of the chain, so lookups end without an answer.
@@ -39,12 +30,10 @@ import ipaddress
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import Case, case_of
+from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
-from svcdoctor.endpoints.reconcile import is_ready
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped
 from svcdoctor.objects import Service
-from svcdoctor.pods.template import WORKLOAD_RESOURCES
 from svcdoctor.text import edit_distance, listing, patch_command, quoted_json
 
 CHECK = Check(
@@ -52,10 +41,9 @@ CHECK = Check(
     codes={
         "extname-ip-literal": Code(Stage.SERVED, settles=False),
         "extname-internal-target-missing": Code(Stage.SERVED),
-        "extname-target-no-endpoints": Code(Stage.EXPECTED_SET),
         "extname-loop": Code(Stage.SERVED, settles=False),
     },
-    reads=("services", "configmaps", "endpointslices", "pods", *WORKLOAD_RESOURCES),
+    reads=("services", "configmaps"),
 )
 
 
@@ -102,7 +90,7 @@ def _follow(case: Case) -> Finding:
             return _loop(case, [*chain, target])
         chain.append(target)
         if service.spec.type != "ExternalName":
-            return _dead(case, target) or passed(case.subject, f"alias of {case.spec.external_name}, which exists")
+            return passed(case.subject, f"alias of {case.spec.external_name}, which exists")
         alias = _alias(service)
     if len(chain) == 1:
         short = _without_domain(case, alias)
@@ -141,28 +129,6 @@ def _without_domain(case: Case, alias: str) -> Finding | None:
 
 def _external_name(case: Case) -> Evidence:
     return Evidence("externalName", case.spec.external_name or "", f"service/{case.name} .spec.externalName")
-
-
-def _dead(case: Case, target: Target) -> Finding | None:
-    """Whether nobody stands behind the Service at the end, as far as that may be read."""
-    other = case.or_without(lambda: case_of(case, target.namespace, target.name), None)
-    if other is None or case.or_without(lambda: _is_served(other), True):
-        return None
-    ref = f"service/{target.name} in {target.namespace}"
-    look = f"svcdoctor diagnose {target.name} -n {target.namespace}"
-    return fail(
-        "extname-target-no-endpoints",
-        case.subject,
-        f"alias of {case.spec.external_name}, and Service {target} has no ready endpoint",
-        _external_name(case),
-        Evidence("endpoints", f"0 ready of {len(other.endpoints)}", f"endpointslices of {ref}"),
-        remedies=(Remedy("see what ails it", look, changes_cluster=False),),
-    )
-
-
-def _is_served(service: Case) -> bool:
-    """Whether requests reach somebody, or will: Pods that are ready are in its slices soon."""
-    return bool(service.ready_endpoints) or any(map(is_ready, service.live_pods)) or service.is_deliberately_idle
 
 
 def _missing(case: Case, target: Target, chain: list[Target]) -> Finding:
