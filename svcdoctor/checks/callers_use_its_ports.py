@@ -29,6 +29,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.clients.callers import Reference
 from svcdoctor.clients.correction import Change, corrected
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
+from svcdoctor.pods.podports import declares
 from svcdoctor.pods.template import TEMPLATE_KINDS, Template, matches
 from svcdoctor.text import listing, patch_command
 
@@ -42,6 +43,8 @@ CHECK = Check(
 )
 _SRV = re.compile(r"_([a-z0-9-]+)\._(tcp|udp|sctp)\.")
 # Where a URL without a port is one to dial, and no base that a port is added to.
+# The scheme that means the other port.
+_SCHEMES = {("https", 80): "http", ("http", 443): "https", ("wss", 80): "ws", ("ws", 443): "wss"}
 _WHOLE_URL = ("URL", "URI", "ENDPOINT")
 
 
@@ -57,7 +60,7 @@ def run(case: Case) -> Iterator[Finding]:
     asked: dict[int, list[tuple[Template, Reference]]] = {}
     for template, use in callers:
         port = _dialled(use)
-        if port and use.certain and not case.is_headless and port not in {item.port for item in case.ports}:
+        if port and use.certain and _leads_nowhere(case, port):
             asked.setdefault(port, []).append((template, use))
     for port, uses in sorted(asked.items()):
         yield _wrong_port(case, port, uses)
@@ -72,6 +75,25 @@ def _dialled(use: Reference) -> int | None:
     return use.implied_port if not name or name in _WHOLE_URL else None
 
 
+def _leads_nowhere(case: Case, port: int) -> bool:
+    """Whether nothing behind the Service answers on a port. Of a headless one all ports of its Pods can be dialled, and
+    that is sure only of a port which stands for another."""
+    numbers = {item.port for item in case.ports}
+    if not case.is_headless:
+        return port not in numbers
+    served = _served(case)
+    declared = any(declares(backend.spec, port, "TCP") for backend in case.backing)
+    return port in numbers and bool(served) and port not in served and not declared
+
+
+def _served(case: Case) -> list[int]:
+    """The ports that clients may dial; [] where a name is not known to any Pod."""
+    if not case.is_headless:
+        return [item.port for item in case.ports]
+    found = [case.target_of(item, backend.spec) for item in case.ports for backend in case.backing]
+    return sorted({number for number in found if number}) if all(found) else []
+
+
 def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -> Finding:
     who = list(
         dict.fromkeys(
@@ -79,7 +101,8 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -
             for template, _ in uses
         )
     )
-    shown = listing([str(item.port) for item in case.ports], 5)
+    shown = listing([str(number) for number in _served(case)], 5)
+    serves = f"it is headless, and its Pods serve {shown}" if case.is_headless else f"it serves {shown}"
     implied = all(use.port is None for _, use in uses)
     meant = _meant(case, port)
     said = f"port {port}, which its URL means by giving none" if implied else f"port {port}"
@@ -87,7 +110,11 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -
         Evidence("named", f"{use.host}:{use.port}" if use.port else f"{use.scheme}://{use.host}", _source(use, port))
         for _, use in uses[:3]
     ]
-    evidence.append(Evidence("ports", shown, f"service/{case.name} .spec.ports"))
+    leads = [f"{item.port} -> {item.target_port}" for item in case.ports] if case.is_headless else [shown]
+    evidence.append(Evidence("ports", listing(leads, 5), f"service/{case.name} .spec.ports"))
+    if case.is_headless:
+        otherwise = f"they listen on {port} without declaring it"
+        evidence.append(Evidence("unless", otherwise, "declaring ports is optional"))
     if why := _looks_like(case, port):
         evidence.append(Evidence(str(port), why, f"service/{case.name} .spec.ports"))
     is_base = implied and all(use.setting.name for _, use in uses)
@@ -97,10 +124,10 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]]) -
     return fail(
         "port-client-uses-wrong-port",
         case.subject,
-        f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; it serves {shown}",
+        f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; {serves}",
         *evidence,
         remedies=remedies,
-        inferred=is_base,
+        inferred=is_base or case.is_headless,
     )
 
 
@@ -111,6 +138,10 @@ def _source(use: Reference, port: int) -> str:
 
 def _meant(case: Case, port: int) -> int | None:
     """The port that leads to what the caller dials; the only one, where there is one."""
+    if case.is_headless:
+        asked = [item for item in case.ports if item.port == port]
+        numbers = {case.target_of(item, backend.spec) for item in asked for backend in case.backing}
+        return numbers.pop() if len(numbers) == 1 else None
     leading = [item.port for item in case.ports if port in (item.target_port, item.node_port)]
     candidates = leading or [item.port for item in case.ports]
     return candidates[0] if len(candidates) == 1 else None
@@ -133,7 +164,20 @@ def _correction(template: Template, use: Reference, port: int, meant: int) -> Re
         command = f"kubectl -n {template.namespace} set env {kind} -c {beside.container} {assignment}"
         if template.kind not in ("Pod", "Job"):
             return Remedy(f"name port {meant} in {beside.port_env}", command)
+    if not use.port and (scheme := _SCHEMES.get((use.scheme, meant))):
+        return corrected(template, beside, _with_scheme(use, scheme), f"call it with {scheme}://")
     return corrected(template, beside, _with_port(use.host, port if use.port else None, meant), f"name port {meant}")
+
+
+def _with_scheme(use: Reference, scheme: str) -> Change:
+    """The URL with the scheme that means the port which is served."""
+    pattern = re.compile(rf"\b{re.escape(use.scheme)}://{re.escape(use.host)}(?![\w.:-])")
+
+    def change(text: str) -> str | None:
+        changed = pattern.sub(f"{scheme}://{use.host}", text)
+        return changed if changed != text else None
+
+    return change
 
 
 def _with_port(host: str, old: int | None, new: int) -> Change:
