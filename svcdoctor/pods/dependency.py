@@ -38,13 +38,32 @@ class Named(NamedTuple):
         return "no such Service" if self.ready is None else plural(self.ready, "ready endpoint")
 
     @property
+    def text(self) -> str:
+        return f"service/{self.service}, which {'does not exist' if self.ready is None else f'has {self.state}'}"
+
+    def look(self, namespace: str) -> Remedy:
+        command = f"svcdoctor diagnose {self.service} -n {namespace}"
+        return Remedy(f"look at service/{self.service}", command, changes_cluster=False)
+
+    @property
     def evidence(self) -> Evidence:
         return Evidence("waits for", f"service/{self.service}: {self.state}", f"the command names {self.host}")
 
 
-def awaited_by_init(case: Case, pod: Pod) -> list[Evidence]:
+def awaited_by_init(case: Case, pod: Pod) -> Dependency | None:
     """The Services that the commands of its init containers name: one of them may be the real fault."""
-    return case.or_without(lambda: [item.evidence for item in _named(case, _init_commands(pod))], [])
+    named = case.or_without(lambda: list(_named(case, _init_commands(pod), itself=True)), [])
+    if not named:
+        return None
+    evidence = tuple(item.evidence for item in named)
+    down = [item for item in named if not item.ready]
+    if not down:
+        return Dependency("", evidence, (), False)
+    if down[0].service == case.name:
+        return Dependency(
+            "its command asks this Service, which has no endpoint before it has finished", evidence, (), False
+        )
+    return Dependency(f"its command names {down[0].text}", evidence, (down[0].look(case.namespace),), False)
 
 
 def shared_dependency(case: Case, pods: list[Pod], container: str) -> Dependency | None:
@@ -58,11 +77,8 @@ def _of_probe(case: Case, pod: Pod, name: str) -> Dependency | None:
     down = case.or_without(lambda: [item for item in _named(case, command or ()) if not item.ready], [])
     if not down:
         return None
-    state = "does not exist" if down[0].ready is None else f"has {down[0].state}"
-    text = f"its readiness hangs on service/{down[0].service}, which {state}"
-    look = f"svcdoctor diagnose {down[0].service} -n {case.namespace}"
-    remedy = Remedy(f"look at service/{down[0].service}", look, changes_cluster=False)
-    return Dependency(text, tuple(item.evidence for item in down), (remedy,), False)
+    text = f"its readiness hangs on {down[0].text}"
+    return Dependency(text, tuple(item.evidence for item in down), (down[0].look(case.namespace),), False)
 
 
 def _of_all(case: Case, pods: list[Pod]) -> Dependency | None:
@@ -101,16 +117,25 @@ def _restarted_since(pod: Pod) -> bool:
     )
 
 
-def _named(case: Case, words: Iterable[str]) -> Iterator[Named]:
-    """Services of the namespace, other than this one, among what looks like a host name."""
+def _named(case: Case, commands: Iterable[str], *, itself: bool = False) -> Iterator[Named]:
+    """Services of the namespace among what looks like a host name; this one, whose name is that of the program, only
+    where it is asked for and surely dialled."""
+    words = list(commands)
     for host in dict.fromkeys(_HOST.findall(" ".join(words))):
         short, _, rest = host.partition(".")
         known = short in case.listed("services")
-        here = known and short != case.name and rest in ("", case.namespace)
+        own = short == case.name
+        is_meant = not own or (itself and _is_dialled(host, words))
+        here = known and is_meant and rest in ("", case.namespace)
         if here or rest.startswith(f"{case.namespace}.svc"):
-            other = case.case_of(case.namespace, short) if known else None
+            other = case if own else case.case_of(case.namespace, short) if known else None
             ready = len({view.address for view in other.ready_endpoints}) if other else None
             yield Named(short, host, ready)
+
+
+def _is_dialled(host: str, words: Iterable[str]) -> bool:
+    name = rf"{re.escape(host)}(?![\w-])"
+    return bool(re.search(rf"://{name}|(?<![\w.-]){name}:\d|\b(?:nc|nslookup)(?: -\S+)* {name}", " ".join(words)))
 
 
 def _init_commands(pod: Pod) -> Iterator[str]:

@@ -49,15 +49,16 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         # Addresses of Pods that are not ready get requests where the Service says so, and these Pods do run.
         reached = case.spec.publish_not_ready_addresses and code in _RUNNING
         say = fail if state.status is Status.FAIL and not served and not reached else warn
-        awaited = awaited_by_init(case, _pod(case, names[0])) if code == "pods-init-blocked" else []
-        evidence = (*_how_many(case, names), *state.evidence, *awaited, *_since(case, names, code))
+        awaited = awaited_by_init(case, _pod(case, names[0])) if code == "pods-init-blocked" else None
+        waits_for = awaited.evidence if awaited else ()
+        evidence = (*_how_many(case, names), *state.evidence, *waits_for, *_since(case, names, code))
         environment = case.environment_faults.get(names[0])
         yield say(
             code,
             case.subject,
-            message,
+            f"{message}: {awaited.message}" if awaited and awaited.message else message,
             *evidence,
-            remedies=state.remedies,
+            remedies=(*awaited.remedies, *state.remedies) if awaited else state.remedies,
             inferred=state.inferred,
             because=environment.code if environment else "headless-no-ready" if case.awaited_peers else None,
             pods=names,
