@@ -72,6 +72,7 @@ ENTRY_POINTS = re.compile(r"ingress|gateway|traefik|haproxy|envoy|contour|kong|i
 CALL_NOBODY = ("statefulsets", "daemonsets", "replicasets", "jobs")
 # Those of them that stand there without Pods only when something is wrong with them, or when they are done.
 NEVER_IDLE = ("daemonsets", "replicasets", "jobs")
+BATCH = ("Job", "CronJob")
 SERVING_RESOURCES = ("deployments", "statefulsets", "daemonsets", "replicasets")
 # The last part of a label key that tells releases of one application apart.
 VERSION_KEYS = frozenset({"version", "color", "colour", "track", "release", "slot", "stage", "revision", "deployment"})
@@ -250,7 +251,7 @@ class Case(View):
     def unlikely(self) -> tuple[str, ...]:
         """Kinds of workloads that the selector is not meant for where none of them has made a Pod, since it finds
         something else, or was surely meant for it."""
-        if self.pods:
+        if self.live_pods:
             return CALL_NOBODY
         if self.templates_by_label(NEVER_IDLE).selected_by(self.selector):
             return NEVER_IDLE
@@ -263,8 +264,12 @@ class Case(View):
 
     @cached_property
     def matching_templates(self) -> list[Template]:
-        """Workloads (and bare Pods) whose Pods the selector would match."""
-        return self.templates_by_label(self.unlikely).selected_by(self.selector)
+        """Workloads (and bare Pods) whose Pods the selector would match; of batch ones alone none, where the selector
+        was surely meant for another: they only share its labels."""
+        found = self.templates_by_label(self.unlikely).selected_by(self.selector)
+        if found and not self.live_pods and all(template.kind in BATCH for template in found):
+            return [] if any(miss.strong for miss in self.near_misses) else found
+        return found
 
     @cached_property
     def matching_cronjobs(self) -> list[CronJob]:
@@ -303,12 +308,12 @@ class Case(View):
         """Workloads that the selector fits, where no Pod of them stays."""
         if self.staying_pods or self.vanished_pods:
             return []
-        return [template for template in self.matching_templates if template.kind not in ("Job", "CronJob", "Pod")]
+        return [template for template in self.matching_templates if template.kind not in (*BATCH, "Pod")]
 
     @cached_property
     def finds_nothing(self) -> bool:
         """Whether the selector fits no Pod, and nothing that would make one."""
-        return not self.pods and not self.vanished_pods and not self.matching_templates
+        return not self.live_pods and not self.vanished_pods and not self.matching_templates
 
     @cached_property
     def other_releases(self) -> list[Release]:
@@ -368,7 +373,7 @@ class Case(View):
     @cached_property
     def masked_pods(self) -> list[Pod]:
         """Pods of the workload that a selector without Pods was surely meant for: what ails them comes up next."""
-        if self.pods or self.matching_templates:
+        if self.live_pods or self.matching_templates:
             return []
         meant = [miss.template for miss in self.near_misses[:1] if miss.strong]
         pods = [pod for template in meant for pod in self.pods_of(template)]

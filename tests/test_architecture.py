@@ -99,7 +99,7 @@ MAY_IMPORT = {
     "adminpolicy": f"{PURE} policy calicoselector",
     "policyrule": f"{PURE} policy",
     "traffic": f"{PURE} {QUESTIONS} policy policyrule adminpolicy {CASES} world statedclient",
-    "podverdict": f"{PURE} {QUESTIONS} {CASES} dependency",
+    "podverdict": f"{PURE} {QUESTIONS} {CASES} adminpolicy dependency",
     "containerstate": f"{PURE} podlook bindfailure",
     "history": f"{PURE} podlook containerstate",
     "podstate": f"{PURE} podlook containerstate",

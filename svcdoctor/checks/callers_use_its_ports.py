@@ -44,6 +44,8 @@ CHECK = Check(
 )
 _SRV = re.compile(r"_([a-z0-9-]+)\._(tcp|udp|sctp)\.")
 # Where a URL without a port is one to dial, and no base that a port is added to.
+# The scheme that means the other port.
+_SCHEMES = {("https", 80): "http", ("http", 443): "https", ("wss", 80): "ws", ("ws", 443): "wss"}
 _WHOLE_URL = ("URL", "URI", "ENDPOINT")
 
 
@@ -110,6 +112,8 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], i
     evidence.append(Evidence("ports", ports, f"service/{case.name} .spec.ports"))
     if case.is_headless:
         evidence.append(Evidence("clusterIP", "None: names resolve to Pods", f"service/{case.name} .spec.clusterIP"))
+        otherwise = f"they listen on {port} without declaring it"
+        evidence.append(Evidence("unless", otherwise, "declaring ports is optional"))
     if why := _looks_like(case, port):
         evidence.append(Evidence(str(port), why, f"service/{case.name} .spec.ports"))
     is_base = implied and all(use.setting.name for _, use in uses)
@@ -122,7 +126,7 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], i
         f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; {served} {shown}",
         *evidence,
         remedies=remedies,
-        inferred=is_base,
+        inferred=is_base or case.is_headless,
     )
 
 
@@ -155,7 +159,20 @@ def _correction(template: Template, use: Reference, port: int, meant: int) -> Re
         command = f"kubectl -n {template.namespace} set env {kind} -c {beside.container} {assignment}"
         if template.kind not in ("Pod", "Job"):
             return Remedy(f"name port {meant} in {beside.port_env}", command)
+    if not use.port and (scheme := _SCHEMES.get((use.scheme, meant))):
+        return corrected(template, beside, _with_scheme(use, scheme), f"call it with {scheme}://")
     return corrected(template, beside, _with_port(use.host, port if use.port else None, meant), f"name port {meant}")
+
+
+def _with_scheme(use: Reference, scheme: str) -> Change:
+    """The URL with the scheme that means the port which is served."""
+    pattern = re.compile(rf"\b{re.escape(use.scheme)}://{re.escape(use.host)}(?![\w.:-])")
+
+    def change(text: str) -> str | None:
+        changed = pattern.sub(f"{scheme}://{use.host}", text)
+        return changed if changed != text else None
+
+    return change
 
 
 def _with_port(host: str, old: int | None, new: int) -> Change:

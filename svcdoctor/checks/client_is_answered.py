@@ -44,6 +44,7 @@ CHECK = Check(
     },
     reads=("endpointslices", "pods", "configmaps", "namespaces", *TEMPLATE_KINDS),
 )
+_STANDARD_PORTS = {"http": 80, "https": 443}
 _SCHEMES = {"http": SPEAKS_HTTP, "ws": SPEAKS_HTTP, "https": SPEAKS_TLS, "wss": SPEAKS_TLS}
 
 
@@ -99,8 +100,12 @@ def _called_wrongly(
         Evidence("calls it", f"{use.scheme}://{use.host}:{use.port or use.implied_port}", use.source)
         for _, use in wrong[:3]
     ]
-    places = [(f"{use.host}:{use.port}" if use.port else use.host, use.source) for _, use in wrong[:2]]
-    remedies = tuple(Remedy(f"write {right}://{place} in {source}") for place, source in places)
+    # The other scheme means another port where none is written.
+    port = "" if way.port.port == _STANDARD_PORTS[right] else f":{way.port.port}"
+    remedies = tuple(
+        Remedy(f"write {right}://{use.host}{f':{use.port}' if use.port else port} in {use.source}")
+        for _, use in wrong[:2]
+    )
     calls = "calls" if len(who) == 1 else "call"
     return fail(
         "port-tls-plain-mismatch",

@@ -1,7 +1,7 @@
 """Does this workload reach Services by their names, and straight?
 
 client-hardcoded-ip
-    A setting holds the address of a Service or a Pod instead of a name.
+    A setting holds the address of a Service or a Pod instead of a name, or one that a Service had once.
     Why it breaks      A Service that is created anew has another ClusterIP, and a Pod that is replaced another address.
                        The setting then leads to nobody, or to somebody else.
     Confirm by hand    kubectl get services,pods -A -o wide
@@ -43,6 +43,7 @@ from svcdoctor.clients.settings import Setting, Variable, containers_of, files_o
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, warn
 from svcdoctor.objects import Container, Service
 from svcdoctor.text import listing
+from svcdoctor.world import EVERYWHERE
 
 CHECK = Check(
     step=Step.CALLERS,
@@ -51,7 +52,7 @@ CHECK = Check(
         "client-proxy-env": Code(Stage.DNS, settles=False),
         "client-nginx-static-upstream": Code(Stage.DNS, settles=False),
     },
-    reads=("services", "pods", "configmaps", "namespaces"),
+    reads=("services", "pods", "configmaps", "namespaces", "servicecidrs"),
     about="client",
 )
 
@@ -90,6 +91,9 @@ def _addresses(case: ClientCase) -> Iterator[Finding]:
             if owner and (address, setting.source) not in seen:
                 seen.add((address, setting.source))
                 yield _hardcoded(case, setting, address, *owner)
+            elif not owner and (address, setting.source) not in seen and (kept := _kept_for_services(case, address)):
+                seen.add((address, setting.source))
+                yield _left_behind(case, setting, address, kept)
 
 
 def _owner(case: ClientCase, address: str) -> tuple[Subject, Subject | None] | None:
@@ -108,6 +112,31 @@ def _owner(case: ClientCase, address: str) -> tuple[Subject, Subject | None] | N
         return subject, subject
     pods = [pod for pod in case.pods_at(address)[0] if not pod.spec.host_network and pod.status.phase == "Running"]
     return (Subject("Pod", pods[0].metadata.namespace, pods[0].metadata.name), None) if pods else None
+
+
+def _kept_for_services(case: ClientCase, address: str) -> str:
+    """The range of ClusterIPs that holds an address which no Service has; "" where it is another's, or not known."""
+    try:
+        number = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if not number.is_private or number.is_loopback or case.services_at(address) or not case.sees_all("services"):
+        return ""
+    items = case.or_without(lambda: case.listed("servicecidrs", EVERYWHERE), {}).values()
+    ranges = (text for item in items for text in item.spec.cidrs or ())
+    return next((text for text in ranges if number in ipaddress.ip_network(text, strict=False)), "")
+
+
+def _left_behind(case: ClientCase, setting: Setting, address: str, kept: str) -> Finding:
+    return warn(
+        "client-hardcoded-ip",
+        case.subject,
+        f"calls {address}, a ClusterIP that no Service has any more",
+        Evidence("set", address, setting.source),
+        Evidence("Services at it", "none", "services of all namespaces .spec.clusterIPs"),
+        Evidence("kept for them", kept, "servicecidrs .spec.cidrs"),
+        remedies=(Remedy("write the DNS name of the Service that is meant", "kubectl get services -A", False),),
+    )
 
 
 def _hardcoded(case: ClientCase, setting: Setting, address: str, owner: Subject, service: Subject | None) -> Finding:

@@ -69,6 +69,7 @@ def run(case: ClientCase) -> Iterator[Finding]:
         return
     faults = [_missing(case, namespace, name, uses) for (namespace, name), uses in case.absent.items()]
     faults += _misspelt_namespaces(case)
+    faults += _misshapen(case)
     yield from faults
     there = sum(name in (case.services_of(namespace) or {}) for namespace, name in case.named)
     if there and not faults:
@@ -169,6 +170,43 @@ def _misspelt_namespaces(case: ClientCase) -> Iterator[Finding]:
             found.setdefault((namespace, name, meant[0]), []).append(use)
     for (namespace, name, other), uses in found.items():
         yield _wrong_name(case, namespace, name, uses, [f"{name}.{other}"], f"services in namespace {other}")
+
+
+def _misshapen(case: ClientCase) -> Iterator[Finding]:
+    """A Service that is there, by a name that DNS does not give it."""
+    found: dict[tuple[str, str, str], list[Reference]] = {}
+    for setting, host in case.hosts:
+        bare = host.name.rstrip(".")
+        for name, namespace in _meant_by(bare, case.namespace, case.zone):
+            services = case.services_of(namespace) or {}
+            if name in services and "svc" not in services:
+                uses = found.setdefault((bare, name, namespace), [])
+                if setting not in [use.setting for use in uses]:
+                    uses.append(Reference(host.name, host.port, name, namespace, True, setting))
+    for (bare, name, namespace), uses in found.items():
+        meant = f"{name}.{namespace}.svc.{case.zone}"
+        yield fail(
+            "dns-client-wrong-name",
+            case.subject,
+            f"calls {bare}, which is no name that a Service has; {meant} is one",
+            *_named_by(uses),
+            Evidence("Service", f"{namespace}/{name}", f"services in namespace {namespace}"),
+            remedies=_corrected(case, uses, meant),
+        )
+
+
+def _meant_by(host: str, home: str, zone: str) -> list[tuple[str, str]]:
+    """(Service, namespace) of `cart.shop.cluster.local`, which lacks svc, of `cart.svc.shop`, and of a slip in the
+    cluster's domain; [] for other names."""
+    head, ending, rest = host.partition(".svc.")
+    if ending and head.count(".") == 1 and rest != zone and is_close(rest, zone):
+        return [(head.split(".")[0], head.split(".")[1])]
+    if ending and "." not in f"{head}{rest}":
+        return [(head, rest)]
+    labels = host.removesuffix(f".{zone}").split(".")
+    if ending or not host.endswith(f".{zone}") or "svc" in labels or len(labels) > 2:
+        return []
+    return [(labels[0], (*labels, home)[1])]
 
 
 def _in_another_namespace(case: ClientCase, name: str, other: str, uses: list[Reference]) -> Finding:

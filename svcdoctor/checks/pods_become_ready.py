@@ -140,9 +140,7 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Status, Step, passed, skipped
-from svcdoctor.pods.podverdict import SETTLING, verdicts
-from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import OTHER_KINDS
+from svcdoctor.pods.podverdict import SETTLING, VERDICTS_READ, verdicts
 from svcdoctor.text import plural
 
 _BEFORE_START = Code(Stage.POD_ADDRESSES)
@@ -169,18 +167,7 @@ CHECK = Check(
         "pods-sidecar-not-ready": _NOT_READY,
         "pods-node-notready": _NOT_READY,
     },
-    reads=(
-        "pods",
-        "events",
-        "nodes",
-        *WORKLOAD_RESOURCES,
-        "services",
-        "endpointslices",
-        "configmaps",
-        "networkpolicies",
-        *OTHER_KINDS,
-        "namespaces",
-    ),
+    reads=VERDICTS_READ,
 )
 
 

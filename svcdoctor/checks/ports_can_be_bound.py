@@ -31,8 +31,7 @@ from collections.abc import Iterator
 from svcdoctor.case import Case
 from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Step
-from svcdoctor.pods.podverdict import verdicts
-from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.pods.podverdict import VERDICTS_READ, verdicts
 
 CHECK = Check(
     step=Step.ENDPOINTS,
@@ -41,7 +40,7 @@ CHECK = Check(
         "port-privileged-bind": Code(Stage.PODS_READY),
         "port-hostport-conflict": Code(Stage.POD_ADDRESSES),
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    reads=VERDICTS_READ,
 )
 
 

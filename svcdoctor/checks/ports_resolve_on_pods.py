@@ -295,7 +295,8 @@ def _change(case: Case, item: NamedPort) -> tuple[str, int | str] | None:
     ports = _ports_of(case.backing)
     protocols = {declared.protocol for declared in ports if declared.name == item.target}
     if protocols and item.port.protocol not in protocols:
-        return "protocol", min(protocols)
+        number = _heard(case, item)
+        return ("targetPort", number) if number else ("protocol", min(protocols))
     used = {number for other in case.ports if other != item.port for number in _numbers(case, other)}
     candidates = [
         declared
@@ -310,6 +311,14 @@ def _change(case: Case, item: NamedPort) -> tuple[str, int | str] | None:
     named_number = {declared.container_port for declared in candidates if declared.name == item.target}
     only = named_number if len(named_number) == 1 else numbers
     return ("targetPort", min(only)) if len(only) == 1 else None
+
+
+def _heard(case: Case, item: NamedPort) -> int | None:
+    """The number that the name has for another protocol, where all workloads are seen to listen on it for this one."""
+    named = {declared.container_port for declared in _ports_of(case.backing) if declared.name == item.target}
+    number = min(named)
+    looks = [case.or_without(lambda backend=backend: case.sockets(backend), None) for backend in case.backing]  # type: ignore[misc]
+    return number if all(sockets and sockets.on(number, item.port.protocol) for sockets in looks) else None
 
 
 def _nearest_name(item: NamedPort, names: list[str]) -> str | None:

@@ -24,11 +24,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from svcdoctor.case import Backend, Case
 from svcdoctor.check import Check, Code
-from svcdoctor.endpoints.nearmiss import names_relate
-from svcdoctor.endpoints.reconcile import serving_containers
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, passed, skipped, warn
+from svcdoctor.endpoints.reconcile import is_ready, serving_containers
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Status, Step, fail, note, passed, skipped, warn
 from svcdoctor.objects import Container, Probe
 from svcdoctor.pods.containerstate import probe_words
 from svcdoctor.pods.podports import PROXIES
@@ -47,6 +48,7 @@ _IDLE = frozenset({"sleep", "tail", "true", ":", "wait", "trap", "echo", "date",
 _KEYWORDS = frozenset({"while", "until", "do", "done", "exec", "then", "fi", "{", "}"})
 _ALWAYS = _IDLE | {"exit", "ls", "hostname", "uname", "whoami", "id"}
 _OF_PROCESSES = frozenset({"pgrep", "pidof", "ps", "kill", "grep", "killall"})
+_STRAYS = ("selector-captures-job", "selector-too-broad")
 _SHELLS = frozenset({"sh", "bash", "ash", "dash"})
 
 
@@ -54,8 +56,11 @@ def run(case: Case) -> Iterator[Finding]:
     if not case.selector or not case.ready_endpoints or not case.live_pods:
         yield skipped(case.subject, "nothing serves, so that no probe is missed")
         return
-    dead = [finding for backend in case.backing if (finding := _dead(case, backend))]
-    yield from dead
+    found = [(backend, _dead(case, backend)) for backend in case.backing]
+    dead = [finding for _, finding in found if finding]
+    # Where others still answer, only a part of the requests fails.
+    some_answer = any(not finding and any(map(is_ready, backend.pods)) for backend, finding in found)
+    yield from (replace(one, status=Status.WARN) if some_answer and one.is_fault else one for one in dead)
     bare = sorted(
         {
             container.name
@@ -168,16 +173,16 @@ def _serves_nothing(case: Case, backend: Backend, container: Container, probe: P
         Evidence("otherwise", "somebody may have started a program in it by hand", "kubectl exec"),
         remedies=(Remedy("see whether it listens (state 0A)", look, changes_cluster=False),),
         inferred=True,
-        because=_captured_by(case, backend),
+        because=_explained_by(case, backend),
         pods=tuple(pod.metadata.name for pod in backend.pods),
     )
 
 
-def _captured_by(case: Case, backend: Backend) -> str | None:
-    """The code for a selector that finds what is not meant to serve, should that be said too."""
-    if backend.owner.kind in ("Job", "Pod"):
-        return "selector-captures-job"
-    return None if names_relate(backend.owner.name, case.name) else "selector-too-broad"
+def _explained_by(case: Case, backend: Backend) -> str | None:
+    """The code that says that the selector should not find these Pods at all."""
+    pods = {pod.metadata.name for pod in backend.pods}
+    strays = (finding for _, finding in case.said if finding.code in _STRAYS)
+    return next((finding.code for finding in strays if pods <= set(finding.pods)), None)
 
 
 def _asks_nothing(case: Case, backend: Backend, container: Container, probe: Probe) -> Finding:

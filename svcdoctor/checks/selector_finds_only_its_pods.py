@@ -9,9 +9,10 @@ selector-wrong-workload
     Not a fault when   The Service is an old name kept for a renamed application, or points to a stand-in on purpose.
 
 selector-too-broad
-    The selector finds Pods of several applications, and some of them do not serve the port that requests are sent to.
+    The selector finds Pods of several applications, and some of them do not serve the port that requests are sent to,
+    or are another program than the one that the Service is named after.
     Why it breaks      Connections are spread over all endpoints alike, so those that reach the wrong program are
-                       refused: one request in two or three fails.
+                       refused, or answered by it: one request in two or three fails.
     Confirm by hand    kubectl -n {namespace} get pods -l {selector} --show-labels
     Fix                Add a label to the selector that only the right workload has.
     Not a fault when   Both serve the port: declaring it is optional, so it is inferred unless it was seen inside the
@@ -171,7 +172,38 @@ def _too_broad(case: Case, backends: list[Backend]) -> Finding | None:
         ]
         if serving and strangers:
             return _mixed(case, port, serving, strangers, seen=False)
-    return None
+    return _answering_otherwise(case, backends)
+
+
+def _answering_otherwise(case: Case, backends: list[Backend]) -> Finding | None:
+    """Applications with names of their own beside the one that the Service is called after: all serve the port."""
+    own = [backend for backend in backends if _belongs(case, backend)]
+    programs = {_program(backend.spec) for backend in own}
+    names = {backend.labels[key] for backend in own for key in IDENTITY_KEYS & backend.labels.keys()}
+    others = [
+        backend
+        for backend in backends
+        if backend not in own
+        and _program(backend.spec) not in programs
+        and (called := [backend.labels[key] for key in IDENTITY_KEYS & backend.labels.keys()])
+        and names.isdisjoint(called)
+    ]
+    if not names or not others:
+        return None
+    astray = sum(len(backend.pods) for backend in others)
+    total = sum(len(backend.pods) for backend in backends)
+    refs = listing([backend.ref for backend in others])
+    return warn(
+        "selector-too-broad",
+        case.subject,
+        f"{astray} of {total} ready Pods {'is' if astray == 1 else 'are'} of {refs}, "
+        f"another program than {listing([backend.ref for backend in own])}, which the Service is named after",
+        *(_described(backend) for backend in (*own, *others)),
+        Evidence("also possible", "all of them answer the same requests", "what the programs do"),
+        remedies=_narrow(case, own, others),
+        inferred=True,
+        pods=tuple(pod for backend in others for pod in backend.pods),
+    )
 
 
 def _heard(case: Case, port: ServicePort) -> dict[str, bool]:
@@ -190,14 +222,7 @@ def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: lis
     total = astray + sum(len(backend.pods) for backend in serving)
     target = port.target_port if port.target_port is not None else port.port
     others = listing([backend.ref for backend in strangers])
-    evidence = [
-        Evidence(
-            backend.ref,
-            f"{_program(backend.spec)}, ports {_ports_text(backend.spec)}",
-            f"pod/{backend.pods[0]} .spec.containers",
-        )
-        for backend in (*serving, *strangers)
-    ]
+    evidence = [_described(backend) for backend in (*serving, *strangers)]
     if seen:
         refs = {backend.ref for backend in strangers}
         evidence += [
@@ -218,6 +243,11 @@ def _mixed(case: Case, port: ServicePort, serving: list[Backend], strangers: lis
         inferred=not seen,
         pods=tuple(pod for backend in strangers for pod in backend.pods),
     )
+
+
+def _described(backend: Backend) -> Evidence:
+    said = f"{_program(backend.spec)}, ports {_ports_text(backend.spec)}"
+    return Evidence(backend.ref, said, f"pod/{backend.pods[0]} .spec.containers")
 
 
 def _ports_text(spec: PodSpec) -> str:

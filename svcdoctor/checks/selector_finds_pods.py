@@ -43,7 +43,7 @@ import json
 from collections.abc import Iterator, Mapping
 from shlex import quote
 
-from svcdoctor.case import Case
+from svcdoctor.case import BATCH, Case
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.nearmiss import Difference, NearMiss
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, unknown
@@ -69,7 +69,6 @@ CHECK = Check(
     ),
 )
 
-BATCH = ("Job", "CronJob")
 # A controller has begun to replace Pods long before this.
 BEGUN_WITHIN = 60.0
 # Who says more of why the selector finds nothing, by a key of the selector.
@@ -94,13 +93,13 @@ def run(case: Case) -> Iterator[Finding]:
         yield unknown("unknown-settling", case.subject, f"{said}, and {still}")
     elif case.empty_workloads and not case.live_pods:
         yield from _older_pods(case)
+    elif case.finds_nothing:
+        yield from _matching_nothing(case)
     elif case.pods:
         yield _found(case, "terminating" if case.live_pods else "run to the end")
     elif case.matching_templates:
         owner = case.matching_templates[0].ref
         yield passed(case.subject, f"selects the Pods of {owner}, which has none between its runs")
-    elif case.finds_nothing:
-        yield from _matching_nothing(case)
 
 
 def _found(case: Case, all_are: str = "") -> Finding:
@@ -205,14 +204,22 @@ def _near_miss(case: Case, miss: NearMiss) -> Finding:
     return fail(
         f"selector-{miss.kind}",
         case.subject,
-        f"no Pod matches {wanted}; {said}",
+        f"{'only Pods that have ended match' if case.pods else 'no Pod matches'} {wanted}; {said}",
         Evidence("wanted", wanted, f"service/{case.name} .spec.selector"),
         Evidence("found", found, _labels_source(template)),
+        *_batch(case),
         *doubt,
         remedies=(_repair(case, miss),),
         inferred=not miss.strong,
         because=_explained_by(case),
     )
+
+
+def _batch(case: Case) -> Iterator[Evidence]:
+    """Who has the labels, and serves nobody."""
+    owners = [item.ref for item in case.likely_templates if item.kind in BATCH and matches(case.selector, item.labels)]
+    if owners:
+        yield Evidence("matches only", listing(owners), "its Pods come and go, and serve nobody")
 
 
 def _found_pair(difference: Difference) -> str:

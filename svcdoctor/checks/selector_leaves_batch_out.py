@@ -21,13 +21,13 @@ from svcdoctor.endpoints.nearmiss import IDENTITY_KEYS
 from svcdoctor.endpoints.reconcile import is_ready, serving_containers
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note, warn
 from svcdoctor.objects import Container, Pod
-from svcdoctor.pods.template import WORKLOAD_RESOURCES, former_owner, top_owner
+from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template, former_owner, top_owner
 from svcdoctor.text import listing, patch_command, selector_text
 
 CHECK = Check(
     step=Step.LABELS,
     codes={"selector-captures-job": Code(Stage.EXPECTED_SET)},
-    reads=("pods", *WORKLOAD_RESOURCES),
+    reads=("services", "pods", *WORKLOAD_RESOURCES),
 )
 SERVING_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet")
 # What the Job controller puts on its Pods: no Pod that serves has it, and it cannot be taken off.
@@ -40,10 +40,19 @@ def run(case: Case) -> Iterator[Finding]:
     kinds = {kind for kind, _ in case.pods_by_owner}
     staff = [pod for (kind, _), pods in case.pods_by_owner.items() if kind in SERVING_KINDS for pod in pods]
     strays = [] if kinds.issubset(SERVING_KINDS) else [pod for pod in case.live_pods if _is_stray(case, pod, staff)]
-    if strays and (staff or any(template.kind in SERVING_KINDS for template in case.matching_templates)):
+    if strays and (staff or _missed(case) or any(item.kind in SERVING_KINDS for item in case.matching_templates)):
         yield _captured(case, strays, staff)
     elif staff:
         yield from _captured_at_times(case)
+
+
+def _missed(case: Case) -> Template | None:
+    """The workload that a selector was surely meant for which finds the Pods of Jobs alone."""
+    if {kind for kind, _ in case.pods_by_owner} != {"Job"}:
+        return None
+    return next(
+        (miss.template for miss in case.near_misses if miss.strong and miss.template.kind in SERVING_KINDS), None
+    )
 
 
 def _is_stray(case: Case, pod: Pod, staff: Sequence[Pod]) -> bool:
@@ -85,6 +94,7 @@ def _captured(case: Case, strays: list[Pod], staff: list[Pod]) -> Finding:
         who = f"1 of {ready + 1} ready Pods is of {owners}" if ready else f"the only ready Pod is of {owners}"
     else:
         who = f"{len(strays)} of {len(strays) + ready} ready Pods are of {owners}"
+    missed = _missed(case)
     say = warn if ready else fail
     return say(
         "selector-captures-job",
@@ -95,11 +105,21 @@ def _captured(case: Case, strays: list[Pod], staff: list[Pod]) -> Finding:
             Evidence("captured", f"{pod.metadata.name}, {_program(pod)}", f"pod/{pod.metadata.name} .spec.containers")
             for pod in strays[:3]
         ),
+        *(
+            [Evidence("not selected", selector_text(missed.own_labels), f"{missed.ref} .spec.selector")]
+            if missed
+            else ()
+        ),
         Evidence("also possible", "it answers on the Service's port as well", "no readiness probe says so"),
         remedies=_remedies(case, strays, staff),
         inferred=True,
         pods=tuple(pod.metadata.name for pod in strays),
     )
+
+
+def _not_selected(missed: Template | None) -> Iterator[Evidence]:
+    if missed:
+        yield Evidence("not selected", selector_text(missed.own_labels), f"{missed.ref} .spec.selector")
 
 
 def _ref(pod: Pod) -> str:
@@ -114,6 +134,10 @@ def _program(pod: Pod) -> str:
 
 
 def _remedies(case: Case, strays: list[Pod], staff: list[Pod]) -> tuple[Remedy, ...]:
+    if missed := _missed(case):
+        labels = quote(selector_text(missed.own_labels))
+        command = f"kubectl -n {case.namespace} set selector service {case.name} {labels}"
+        return (Remedy(f"select the Pods of {missed.ref}", command),)
     narrowed = _narrowed(strays, staff)
     release = tuple(_take_out(case, pod) for pod in strays[:3])
     if narrowed is None:

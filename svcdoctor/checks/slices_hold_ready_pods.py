@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from svcdoctor.case import SETTLING_SECONDS, Case
+from svcdoctor.case import SETTLING_SECONDS, Case, case_of
 from svcdoctor.check import Check, Code
 from svcdoctor.endpoints.reconcile import CONTROLLER, MANAGED_BY, is_ready, ready_addresses
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, passed, skipped, warn
@@ -66,19 +66,46 @@ CHECK = Check(
         "nodes",
         *WORKLOAD_RESOURCES,
         "services",
+        "configmaps",
     ),
 )
 
 
 def run(case: Case) -> Iterator[Finding]:
     if case.is_external_name:
-        yield skipped(case.subject, "an alias has no endpoints")
+        yield _behind_alias(case)
     elif not case.selector and not case.endpoints:
         yield skipped(case.subject, "nobody writes endpoints for it")
     else:
         lag = list(_lag(case))
         yield from lag
         yield from _readiness(case, lagging=bool(lag))
+
+
+def _behind_alias(case: Case) -> Finding:
+    """An alias has no endpoints of its own; its callers need those of the Service that it leads to."""
+    suffix = f".svc.{case.zone}"
+    alias = (case.spec.external_name or "").rstrip(".").lower()
+    name, _, namespace = alias.removesuffix(suffix).partition(".")
+    inside = alias.endswith(suffix) and namespace and "." not in namespace
+    if not inside or not case.or_without(lambda: _serves_nobody(case_of(case, namespace, name)), False):
+        return skipped(case.subject, "an alias has no endpoints")
+    look = Remedy(f"look at service/{name}", f"svcdoctor diagnose {name} -n {namespace}", changes_cluster=False)
+    return fail(
+        "slice-no-ready",
+        case.subject,
+        f"it leads to service/{name} in namespace {namespace}, which has no ready endpoint",
+        Evidence("externalName", alias, f"service/{case.name} .spec.externalName"),
+        Evidence("ready", "0", f"endpointslices labelled kubernetes.io/service-name={name}, namespace {namespace}"),
+        remedies=(look,),
+    )
+
+
+def _serves_nobody(target: Case | None) -> bool:
+    """Whether a Service has no ready endpoint, and not only for the moment or until it is asked for."""
+    if target is None or target.is_external_name or target.is_settling or target.is_deliberately_idle:
+        return False
+    return not any(view.ready or view.serving for view in target.endpoints) and not target.starting_pods
 
 
 def _readiness(case: Case, *, lagging: bool) -> Iterator[Finding]:

@@ -46,16 +46,35 @@ class Named(NamedTuple):
         return not self.ready or bool(self.closed)
 
     @property
+    def text(self) -> str:
+        if self.closed:
+            return f"service/{self.service}, which {self.closed} keeps it from"
+        return f"service/{self.service}, which {'does not exist' if self.ready is None else f'has {self.state}'}"
+
+    def look(self, namespace: str) -> Remedy:
+        command = f"svcdoctor diagnose {self.service} -n {namespace}"
+        return Remedy(f"look at service/{self.service}", command, changes_cluster=False)
+
+    @property
     def evidence(self) -> Evidence:
         return Evidence("waits for", f"service/{self.service}: {self.state}", f"the command names {self.host}")
 
 
-def awaited_by_init(case: Case, pod: Pod) -> tuple[list[Evidence], list[Remedy]]:
-    """The Services that the commands of its init containers name: one of them may be the real fault, and is to be
-    looked at first."""
-    found = case.or_without(lambda: [_reached(case, pod, item) for item in _named(case, _init_commands(pod))], [])
-    down = [item for item in found if item.is_down and item.ready is not None]
-    return [item.evidence for item in found], [_look_at(case, item.service) for item in down[:1]]
+def awaited_by_init(case: Case, pod: Pod) -> Dependency | None:
+    """The Services that the commands of its init containers name: one of them may be the real fault."""
+    names = _init_commands(pod)
+    named = case.or_without(lambda: [_reached(case, pod, item) for item in _named(case, names, itself=True)], [])
+    if not named:
+        return None
+    evidence = tuple(item.evidence for item in named)
+    down = [item for item in named if item.is_down]
+    if not down:
+        return Dependency("", evidence, (), False)
+    if down[0].service == case.name:
+        return Dependency(
+            "its command asks this Service, which has no endpoint before it has finished", evidence, (), False
+        )
+    return Dependency(f"its command names {down[0].text}", evidence, (down[0].look(case.namespace),), False)
 
 
 def _reached(case: Case, pod: Pod, named: Named) -> Named:
@@ -77,11 +96,6 @@ def _reached(case: Case, pod: Pod, named: Named) -> Named:
     return named._replace(closed=f"NetworkPolicy {listing(list(dict.fromkeys(closing)))}")
 
 
-def _look_at(case: Case, service: str) -> Remedy:
-    look = f"svcdoctor diagnose {service} -n {case.namespace}"
-    return Remedy(f"look at service/{service}", look, changes_cluster=False)
-
-
 def shared_dependency(case: Case, pods: list[Pod], container: str) -> Dependency | None:
     """What the readiness probes that fail of these Pods really ask for, where that is not the Pod itself."""
     return _of_probe(case, pods[0], container) or _of_all(case, pods)
@@ -93,10 +107,8 @@ def _of_probe(case: Case, pod: Pod, name: str) -> Dependency | None:
     down = case.or_without(lambda: [item for item in _named(case, command or ()) if not item.ready], [])
     if not down:
         return None
-    state = "does not exist" if down[0].ready is None else f"has {down[0].state}"
-    text = f"its readiness hangs on service/{down[0].service}, which {state}"
-    remedies = (_look_at(case, down[0].service),)
-    return Dependency(text, tuple(item.evidence for item in down), remedies, False)
+    text = f"its readiness hangs on {down[0].text}"
+    return Dependency(text, tuple(item.evidence for item in down), (down[0].look(case.namespace),), False)
 
 
 def _of_all(case: Case, pods: list[Pod]) -> Dependency | None:
@@ -135,16 +147,25 @@ def _restarted_since(pod: Pod) -> bool:
     )
 
 
-def _named(case: Case, words: Iterable[str]) -> Iterator[Named]:
-    """Services of the namespace, other than this one, among what looks like a host name."""
+def _named(case: Case, commands: Iterable[str], *, itself: bool = False) -> Iterator[Named]:
+    """Services of the namespace among what looks like a host name; this one, whose name is that of the program, only
+    where it is asked for and surely dialled."""
+    words = list(commands)
     for host in dict.fromkeys(_HOST.findall(" ".join(words))):
         short, _, rest = host.partition(".")
         known = short in case.listed("services")
-        here = known and short != case.name and rest in ("", case.namespace)
+        own = short == case.name
+        is_meant = not own or (itself and _is_dialled(host, words))
+        here = known and is_meant and rest in ("", case.namespace)
         if here or rest.startswith(f"{case.namespace}.svc"):
-            other = case_of(case, case.namespace, short) if known else None
+            other = case if own else case_of(case, case.namespace, short) if known else None
             ready = len({view.address for view in other.ready_endpoints}) if other else None
             yield Named(short, host, ready)
+
+
+def _is_dialled(host: str, words: Iterable[str]) -> bool:
+    name = rf"{re.escape(host)}(?![\w-])"
+    return bool(re.search(rf"://{name}|(?<![\w.-]){name}:\d|\b(?:nc|nslookup)(?: -\S+)* {name}", " ".join(words)))
 
 
 def _init_commands(pod: Pod) -> Iterator[str]:

@@ -10,9 +10,16 @@ from svcdoctor.objects import Pod
 from svcdoctor.pods.dependency import awaited_by_init, shared_dependency
 from svcdoctor.pods.history import unready_since
 from svcdoctor.pods.podstate import PodState
+from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.text import listing, plural, selector_text, utc_time
 
 SETTLING = "unknown-settling"
+# What verdicts() reads, whatever the codes; policies where an init container waits for a Service.
+VERDICTS_READ = (
+    *("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    *("networkpolicies", *OTHER_KINDS, "namespaces"),
+)
 _RUNNING = ("pods-not-ready-probe", "pods-readiness-dependency", "pods-sidecar-not-ready", "pods-readiness-gate")
 # A Pod without a readiness probe is ready for a moment at each restart: its condition tells of the last one only.
 _RESTARTING = (
@@ -49,16 +56,16 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         # Addresses of Pods that are not ready get requests where the Service says so, and these Pods do run.
         reached = case.spec.publish_not_ready_addresses and code in _RUNNING
         say = fail if state.status is Status.FAIL and not served and not reached else warn
-        is_init = code == "pods-init-blocked"
-        awaited, looks = awaited_by_init(case, _pod(case, names[0])) if is_init else ([], [])
-        evidence = (*_how_many(case, names), *state.evidence, *awaited, *_since(case, names, code))
+        awaited = awaited_by_init(case, _pod(case, names[0])) if code == "pods-init-blocked" else None
+        waits_for = awaited.evidence if awaited else ()
+        evidence = (*_how_many(case, names), *state.evidence, *waits_for, *_since(case, names, code))
         environment = case.environment_faults.get(names[0])
         yield say(
             code,
             case.subject,
-            message,
+            f"{message}: {awaited.message}" if awaited and awaited.message else message,
             *evidence,
-            remedies=(*looks, *state.remedies),
+            remedies=(*awaited.remedies, *state.remedies) if awaited else state.remedies,
             inferred=state.inferred,
             because=environment.code if environment else "headless-no-ready" if case.awaited_peers else None,
             pods=names,

@@ -114,8 +114,10 @@ def _world_afterwards(world: World, found: list[Change], namespace: str, name: s
         if change.resource.name in WORKLOAD_RESOURCES:
             laid += _rolled_out(world, change)
     after = world.fork(laid)
-    service: Service | None = after.listed("services", namespace).get(name)
-    slices = list(slices_afterwards(after, service)) if service else []
+    # An alias is judged by the Service that it leads to, which the commands may have made.
+    named = {(namespace, name), *((item.namespace, item.name) for item in found if item.resource.name == "services")}
+    services = (after.listed("services", place).get(one) for place, one in sorted(named))
+    slices = [laid for service in services if service for laid in slices_afterwards(after, service)]
     # What was looked up before says nothing of afterwards.
     final = after.fork(slices)
     final.expects_lookups = False
