@@ -124,7 +124,9 @@ def _kept_for_services(case: ClientCase, address: str) -> str:
         return ""
     items = case.or_without(lambda: case.listed("servicecidrs", EVERYWHERE), {}).values()
     ranges = (text for item in items for text in item.spec.cidrs or ())
-    return next((text for text in ranges if number in ipaddress.ip_network(text, strict=False)), "")
+    kept = ((text, ipaddress.ip_network(text, strict=False)) for text in ranges)
+    # The first address is that of the range, and nobody's own.
+    return next((text for text, network in kept if number in network and number != network.network_address), "")
 
 
 def _left_behind(case: ClientCase, setting: Setting, address: str, kept: str) -> Finding:

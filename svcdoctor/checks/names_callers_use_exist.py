@@ -39,6 +39,7 @@ from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import TOP_LEVEL, Reference
 from svcdoctor.clients.correction import corrected, with_host
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown
+from svcdoctor.names.corefile import DEFAULT_ZONE, rule, within
 from svcdoctor.objects import Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
 from svcdoctor.text import duration, edit_distance, listing, plural
@@ -179,7 +180,7 @@ def _misshapen(case: ClientCase) -> Iterator[Finding]:
         bare = host.name.rstrip(".")
         for name, namespace in _meant_by(bare, case.namespace, case.zone):
             services = case.services_of(namespace) or {}
-            if name in services and "svc" not in services:
+            if name in services and "svc" not in services and not _is_given_by_rule(case, bare):
                 uses = found.setdefault((bare, name, namespace), [])
                 if setting not in [use.setting for use in uses]:
                     uses.append(Reference(host.name, host.port, name, namespace, True, setting))
@@ -195,11 +196,21 @@ def _misshapen(case: ClientCase) -> Iterator[Finding]:
         )
 
 
+def _is_given_by_rule(case: ClientCase, host: str) -> bool:
+    """Whether the Corefile answers the name by a rule of its own, or asks others for its domain."""
+    blocks = case.or_without(case.corefile, [])
+    zones = {zone.strip(".") for block in blocks for zone in block.zones} - {"", case.zone}
+    files = case.or_without(case.corefile_imports, {})
+    return any(within(host, zone) for zone in zones) or rule(blocks, host, ("A", "AAAA"), files) is not None
+
+
 def _meant_by(host: str, home: str, zone: str) -> list[tuple[str, str]]:
     """(Service, namespace) of `cart.shop.cluster.local`, which lacks svc, of `cart.svc.shop`, and of a slip in the
     cluster's domain; [] for other names."""
     head, ending, rest = host.partition(".svc.")
-    if ending and head.count(".") == 1 and rest != zone and is_close(rest, zone):
+    # A longer domain, or one beside a domain that somebody chose, is that of another cluster: cluster-b.local.
+    is_slip = zone == DEFAULT_ZONE and len(rest) <= len(zone) and is_close(rest, zone)
+    if ending and head.count(".") == 1 and is_slip:
         return [(head.split(".")[0], head.split(".")[1])]
     if ending and "." not in f"{head}{rest}":
         return [(head, rest)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from svcdoctor.text import shorten
@@ -251,16 +251,25 @@ def capture(
 
     Says only what is certain from the text: rules in files that are not here, or behind a `view`, are passed over.
     """
+    return _first(blocks, target, types, files, (_acl, _rewrite, _template, _hosts, _kubernetes))
+
+
+def rule(blocks: Sequence[ServerBlock], name: str, types: Sequence[str], files: Mapping[str, str]) -> Capture | None:
+    """The line by which a name that no Service has is answered all the same; None where there is none for sure."""
+    return _first(blocks, Target(name, "", {}), types, files, (_rewrite, _template, _hosts))
+
+
+def _first(
+    blocks: Sequence[ServerBlock],
+    target: Target,
+    types: Sequence[str],
+    files: Mapping[str, str],
+    judges: Sequence[Callable[[ServerBlock, Target, Sequence[str], Mapping[str, str]], Capture | None]],
+) -> Capture | None:
     certain = [block for block in blocks if not block.all("view")]
     ports = {port for block in certain if block.all("kubernetes") for port in block.ports} or {DNS_PORT}
     block = _responsible(certain, target.name, ports)
-    if block is None:
-        return None
-    for judge in (_acl, _rewrite, _template, _hosts, _kubernetes):
-        found = judge(block, target, types, files)
-        if found:
-            return found
-    return None
+    return next((found for judge in judges if block and (found := judge(block, target, types, files))), None)
 
 
 def forwarder(blocks: Sequence[ServerBlock], name: str) -> Directive | None:
