@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from svcdoctor.case import Case
+from svcdoctor.case import Case, ClientCase
 from svcdoctor.finding import Evidence, Remedy
 from svcdoctor.objects import Container, Pod
 from svcdoctor.pods.history import readiness, was_ready
+from svcdoctor.pods.template import top_owner
 from svcdoctor.policies.traffic import keeping_out
 from svcdoctor.text import listing, parse_time, plural, utc_time
 
@@ -56,6 +57,18 @@ def awaited_by_init(case: Case, pod: Pod) -> tuple[list[Evidence], list[Remedy]]
     found = case.or_without(lambda: [_reached(case, pod, item) for item in _named(case, _init_commands(pod))], [])
     down = [item for item in found if item.is_down and item.ready is not None]
     return [item.evidence for item in found], [_look_at(case, item.service) for item in down[:1]]
+
+
+def absent_names(case: Case, pod: Pod) -> list[Evidence]:
+    """The Services that a Pod which ends again and again names, and that do not exist: some programs end for that."""
+    owner = top_owner(pod)
+    template = next((item for item in case.matching_templates if (item.kind, item.name) == owner), None)
+    if template is None:
+        return []
+    client = ClientCase(case.world, template)
+    client.touched = case.touched
+    absent = case.or_without(lambda: client.absent, {})
+    return [Evidence("names", f"service/{name}: no such Service", uses[0].source) for (_, name), uses in absent.items()]
 
 
 def _reached(case: Case, pod: Pod, named: Named) -> Named:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from svcdoctor.case import Case
 from svcdoctor.finding import Evidence, Finding, Status, fail, note, unknown, warn
 from svcdoctor.objects import Pod
-from svcdoctor.pods.dependency import awaited_by_init, shared_dependency
+from svcdoctor.pods.dependency import absent_names, awaited_by_init, shared_dependency
 from svcdoctor.pods.history import unready_since
 from svcdoctor.pods.podstate import PodState
 from svcdoctor.text import listing, plural, selector_text, utc_time
@@ -51,6 +51,8 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         say = fail if state.status is Status.FAIL and not served and not reached else warn
         is_init = code == "pods-init-blocked"
         awaited, looks = awaited_by_init(case, _pod(case, names[0])) if is_init else ([], [])
+        if code == "pods-crashloop":
+            awaited = case.or_without(lambda: absent_names(case, _pod(case, names[0])), [])[:2]
         evidence = (*_how_many(case, names), *state.evidence, *awaited, *_since(case, names, code))
         environment = case.environment_faults.get(names[0])
         yield say(
