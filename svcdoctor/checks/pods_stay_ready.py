@@ -36,6 +36,7 @@ from svcdoctor.objects import Pod
 from svcdoctor.pods.history import readiness
 from svcdoctor.pods.podverdict import verdicts
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, top_owner
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 from svcdoctor.text import listing, patch_command, plural, utc_time
 
 CHECK = Check(
@@ -45,7 +46,18 @@ CHECK = Check(
         "pods-evicted": Code(Stage.POD_ADDRESSES),
         "pods-terminating-stuck": Code(Stage.PODS_READY),
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    reads=(
+        "pods",
+        "events",
+        "nodes",
+        *WORKLOAD_RESOURCES,
+        "services",
+        "endpointslices",
+        "configmaps",
+        "networkpolicies",
+        *OTHER_KINDS,
+        "namespaces",
+    ),
 )
 RECENT_SECONDS = 3600.0  # what was put an end to before this is history
 OVERDUE_SECONDS = 60.0  # beyond the grace period, which deletionTimestamp is the end of

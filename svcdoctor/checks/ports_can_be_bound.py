@@ -33,6 +33,7 @@ from svcdoctor.check import Check, Code
 from svcdoctor.finding import Finding, Stage, Step
 from svcdoctor.pods.podverdict import verdicts
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import OTHER_KINDS
 
 CHECK = Check(
     step=Step.ENDPOINTS,
@@ -41,7 +42,18 @@ CHECK = Check(
         "port-privileged-bind": Code(Stage.PODS_READY),
         "port-hostport-conflict": Code(Stage.POD_ADDRESSES),
     },
-    reads=("pods", "events", "nodes", *WORKLOAD_RESOURCES, "services", "endpointslices", "configmaps"),
+    reads=(
+        "pods",
+        "events",
+        "nodes",
+        *WORKLOAD_RESOURCES,
+        "services",
+        "endpointslices",
+        "configmaps",
+        "networkpolicies",
+        *OTHER_KINDS,
+        "namespaces",
+    ),
 )
 
 
