@@ -6,6 +6,7 @@ import yaml
 from msgspec.structs import replace
 
 from simulate import simulate
+from svcdoctor.commands.result import exit_code
 from svcdoctor.diagnosis import Scope, diagnose
 from svcdoctor.finding import Status, Unreadable
 from svcdoctor.names.lookup import Lookup
@@ -48,3 +49,32 @@ def test_a_name_that_nobody_got_to_ask_for_is_not_called_missing() -> None:
     dns = next(step for step in service.steps if step.step == "dns")
     assert service.cause is None and dns.status is Status.UNKNOWN
     assert "not even kubernetes.default" in dns.message
+
+
+A_WORKER_IS_FOUND_TOO = """
+kind: Service
+metadata: {name: cart}
+spec: {selector: {part-of: shop}, ports: [{port: 80, targetPort: 8080}]}
+---
+kind: Deployment
+metadata: {name: cart}
+spec:
+  template:
+    metadata: {labels: {app: cart, part-of: shop}}
+    spec: {containers: [{name: web, image: cart, ports: [{containerPort: 8080}]}]}
+---
+kind: Deployment
+metadata: {name: mailer}
+spec:
+  template:
+    metadata: {labels: {app: mailer, part-of: shop}}
+    spec: {containers: [{name: app, image: busybox, command: [sleep, "36000"]}]}
+"""
+
+
+def test_what_follows_from_a_warning_does_not_make_the_run_fail() -> None:
+    diagnosis = diagnose(simulate(list(yaml.safe_load_all(A_WORKER_IS_FOUND_TOO))), Scope("shop")).diagnosis
+    service = diagnosis.services[0]
+    assert service.status is Status.WARN and Status.FAIL in {finding.status for finding in service.findings}
+    assert exit_code(diagnosis, "fail") == 0
+    assert exit_code(diagnosis, "warn") == 1

@@ -32,6 +32,7 @@ from svcdoctor.clients.correction import Change, corrected
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, note
 from svcdoctor.pods.podports import declares
 from svcdoctor.pods.template import TEMPLATE_KINDS, Template, matches
+from svcdoctor.policies.traffic import led_to
 from svcdoctor.text import listing, patch_command
 
 CHECK = Check(
@@ -50,7 +51,9 @@ _WHOLE_URL = ("URL", "URI", "ENDPOINT")
 
 
 def run(case: Case) -> Iterator[Finding]:
-    if case.is_external_name or not case.ports:
+    # What an alias serves is what the Service at its end does.
+    serving = case.or_without(lambda: led_to(case, case.namespace, case.name), None) if case.is_external_name else case
+    if serving is None or not serving.ports:
         return
     callers = [
         (template, use)
@@ -64,9 +67,10 @@ def run(case: Case) -> Iterator[Finding]:
         if port and use.certain:
             asked.setdefault(port, []).append((template, use))
     for port, uses in sorted(asked.items()):
-        if instead := _served_instead(case, port):
-            yield _wrong_port(case, port, uses, instead)
-    yield from _records(case, callers)
+        if instead := _served_instead(serving, port):
+            yield _wrong_port(case, serving, port, uses, instead)
+    if serving is case:
+        yield from _records(case, callers)
 
 
 def _served_instead(case: Case, port: int) -> list[int]:
@@ -90,7 +94,9 @@ def _dialled(use: Reference) -> int | None:
     return use.implied_port if not name or name in _WHOLE_URL else None
 
 
-def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], instead: list[int]) -> Finding:
+def _wrong_port(
+    case: Case, serving: Case, port: int, uses: list[tuple[Template, Reference]], instead: list[int]
+) -> Finding:
     who = list(
         dict.fromkeys(
             template.ref if template.namespace == case.namespace else f"{template.ref} in {template.namespace}"
@@ -98,24 +104,25 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], i
         )
     )
     shown = listing([str(number) for number in instead], 5)
-    served = "its Pods serve" if case.is_headless else "it serves"
+    ref = f"service/{serving.name}" + ("" if serving.namespace == case.namespace else f" in {serving.namespace}")
+    served = "its Pods serve" if serving.is_headless else "it serves"
     implied = all(use.port is None for _, use in uses)
-    meant = _meant(case, port, instead)
+    meant = _meant(serving, port, instead)
     said = f"port {port}, which its URL means by giving none" if implied else f"port {port}"
     evidence = [
         Evidence("named", f"{use.host}:{use.port}" if use.port else f"{use.scheme}://{use.host}", _source(use, port))
         for _, use in uses[:3]
     ]
     ports = listing(
-        [f"{item.port} -> {item.target_port}" if case.is_headless else str(item.port) for item in case.ports], 5
+        [f"{item.port} -> {item.target_port}" if serving.is_headless else str(item.port) for item in serving.ports], 5
     )
-    evidence.append(Evidence("ports", ports, f"service/{case.name} .spec.ports"))
-    if case.is_headless:
-        evidence.append(Evidence("clusterIP", "None: names resolve to Pods", f"service/{case.name} .spec.clusterIP"))
+    evidence.append(Evidence("ports", ports, f"{ref} .spec.ports"))
+    if serving.is_headless:
+        evidence.append(Evidence("clusterIP", "None: names resolve to Pods", f"{ref} .spec.clusterIP"))
         otherwise = f"they listen on {port} without declaring it"
         evidence.append(Evidence("unless", otherwise, "declaring ports is optional"))
-    if why := _looks_like(case, port):
-        evidence.append(Evidence(str(port), why, f"service/{case.name} .spec.ports"))
+    if why := _looks_like(serving, port):
+        evidence.append(Evidence(str(port), why, f"{ref} .spec.ports"))
     is_base = implied and all(use.setting.name for _, use in uses)
     if is_base:
         evidence.append(Evidence("unless", "the program adds a port of its own", "what it makes of its settings"))
@@ -126,7 +133,7 @@ def _wrong_port(case: Case, port: int, uses: list[tuple[Template, Reference]], i
         f"{listing(who)} {'calls' if len(who) == 1 else 'call'} it on {said}; {served} {shown}",
         *evidence,
         remedies=remedies,
-        inferred=is_base or case.is_headless,
+        inferred=is_base or serving.is_headless,
     )
 
 

@@ -197,7 +197,7 @@ def _silent_nodes(case: Case, nodes: Mapping[str, Node], serving: set[str]) -> I
     ]
     if not silent or all(top_owner(pod)[0] == "DaemonSet" for pod in case.live_pods):
         return
-    ports = listing([str(port.node_port) for port in case.ports if port.node_port])
+    ports = listing(list(dict.fromkeys(str(port.node_port) for port in case.ports if port.node_port)))
     patch = {"spec": {"externalTrafficPolicy": "Cluster"}}
     yield warn(
         "dp-external-local-no-endpoint",

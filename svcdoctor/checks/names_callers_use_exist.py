@@ -87,15 +87,20 @@ def _missing(case: ClientCase, namespace: str, name: str, uses: list[Reference])
         return unknown("unknown-settling", Subject("Service", namespace, name), said, *_named_by(uses))
     services = case.services_of(namespace) or {}
     workload = _workload(case, namespace, name)
+    serving = _serving(workload, services) if workload else []
+    source = f"services in namespace {namespace}"
+    if workload and serving:
+        source = f"service/{serving[0]} selects the Pods of {workload.ref}"
+        workload = None  # it has a Service, under another name
     elsewhere, complete = _elsewhere(case, name, namespace)
     is_bare = all("." not in use.host for use in uses)
-    if is_bare and len(elsewhere) == 1 and workload is None:
+    if is_bare and len(elsewhere) == 1 and workload is None and not serving:
         return _in_another_namespace(case, name, elsewhere[0], uses)
-    near = _nearest(name, services)
+    near = [*serving, *(other for other in _nearest(name, services) if other not in serving)][:3]
     home = "" if is_bare else f".{namespace}"
     if near and workload is None:
         meant = [f"{other}{home}" for other in near]
-        return _wrong_name(case, namespace, name, uses, meant, f"services in namespace {namespace}")
+        return _wrong_name(case, namespace, name, uses, meant, source)
     if len(elsewhere) == 1 and workload is None:
         meant = [f"{name}.{elsewhere[0]}"]
         return _wrong_name(case, namespace, name, uses, meant, "services in all namespaces")
@@ -271,6 +276,15 @@ def _workload(case: ClientCase, namespace: str, name: str) -> Template | None:
     templates: list[Template] = case.or_without(case.templates, [])
     return next(
         (template for template in templates if template.name == name and template.kind not in ("Job", "CronJob")), None
+    )
+
+
+def _serving(workload: Template, services: Mapping[str, Service]) -> list[str]:
+    """The Services that find its Pods."""
+    return sorted(
+        name
+        for name, service in services.items()
+        if service.spec.type != "ExternalName" and workload.is_selected(service.spec.selector or {})
     )
 
 

@@ -120,9 +120,16 @@ def log(requests: Sequence[Request], context: str = "") -> None:
 
 
 def exit_code(diagnosis: Diagnosis, fail_on: str) -> Exit:
-    from svcdoctor.finding import Status
+    from svcdoctor.diagnosis import broken_parts
+    from svcdoctor.finding import Role, Status
 
-    statuses = {finding.status for finding in diagnosis.findings() if not finding.known}
+    # What follows from a warning is no worse than it is, as in the verdict on the Service.
+    broken = broken_parts(diagnosis.cluster.findings)
+    statuses = {
+        finding.status
+        for finding in diagnosis.findings()
+        if not finding.known and (finding.role is not Role.CONSEQUENCE or finding.because in broken)
+    }
     if fail_on == "never":
         return Exit.OK
     counted = {

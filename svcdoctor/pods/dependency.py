@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from svcdoctor.case import Case, case_of
+from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Remedy
 from svcdoctor.objects import Container, Pod
 from svcdoctor.pods.history import readiness, was_ready
+from svcdoctor.pods.template import top_owner
 from svcdoctor.policies.traffic import keeping_out
 from svcdoctor.text import listing, parse_time, plural, utc_time
 
@@ -75,6 +77,18 @@ def awaited_by_init(case: Case, pod: Pod) -> Dependency | None:
             "its command asks this Service, which has no endpoint before it has finished", evidence, (), False
         )
     return Dependency(f"its command names {down[0].text}", evidence, (down[0].look(case.namespace),), False)
+
+
+def absent_names(case: Case, pod: Pod) -> list[Evidence]:
+    """The Services that a Pod which ends again and again names, and that do not exist: some programs end for that."""
+    owner = top_owner(pod)
+    template = next((item for item in case.matching_templates if (item.kind, item.name) == owner), None)
+    if template is None:
+        return []
+    client = ClientCase(case.world, template)
+    client.touched = case.touched
+    absent = case.or_without(lambda: client.absent, {})
+    return [Evidence("names", f"service/{name}: no such Service", uses[0].source) for (_, name), uses in absent.items()]
 
 
 def _reached(case: Case, pod: Pod, named: Named) -> Named:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from svcdoctor.case import Case
 from svcdoctor.finding import Evidence, Finding, Status, fail, note, unknown, warn
 from svcdoctor.objects import Pod
-from svcdoctor.pods.dependency import awaited_by_init, shared_dependency
+from svcdoctor.pods.dependency import absent_names, awaited_by_init, shared_dependency
 from svcdoctor.pods.history import unready_since
 from svcdoctor.pods.podstate import PodState
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
@@ -57,7 +57,9 @@ def _judged(case: Case, names: tuple[str, ...]) -> Iterator[Finding]:
         reached = case.spec.publish_not_ready_addresses and code in _RUNNING
         say = fail if state.status is Status.FAIL and not served and not reached else warn
         awaited = awaited_by_init(case, _pod(case, names[0])) if code == "pods-init-blocked" else None
-        waits_for = awaited.evidence if awaited else ()
+        waits_for = list(awaited.evidence) if awaited else []
+        if code == "pods-crashloop":
+            waits_for = case.or_without(lambda: absent_names(case, _pod(case, names[0])), [])[:2]
         evidence = (*_how_many(case, names), *state.evidence, *waits_for, *_since(case, names, code))
         environment = case.environment_faults.get(names[0])
         yield say(

@@ -391,13 +391,13 @@ def refusals(case: ClientCase) -> list[Refusal]:
     return [
         refusal
         for (namespace, name), references in case.named.items()
-        if (service := case.or_without(lambda place=namespace, name=name: _led_to(case, place, name), None))  # type: ignore[misc]
+        if (service := case.or_without(lambda place=namespace, name=name: led_to(case, place, name), None))  # type: ignore[misc]
         and reached_from(service) != case.subject
         for refusal in _refused(service, Caller(case.template, references), own, policies)
     ]
 
 
-def _led_to(case: ClientCase, namespace: str, name: str) -> Case | None:
+def led_to(case: View, namespace: str, name: str) -> Case | None:
     """The Service of that name; of an alias the one at its end, if that is one of the cluster."""
     service = case_of(case, namespace, name)
     seen: set[Subject] = set()
