@@ -37,7 +37,8 @@ def test_a_kind_that_may_not_be_listed(suite: Suite) -> None:
             told = report(without_kind(world, kind))
             # What leads to a Service, calls it or works on its traffic beside it may be out of sight while the Service
             # itself is well: then it is said that it is.
-            named = kind in ADDS or (RESOURCES[kind].optional and kind in {gap["resource"] for gap in told["denied"]})
+            may_pass = RESOURCES[kind].optional or kind in BESIDES
+            named = kind in ADDS or (may_pass and kind in {gap["resource"] for gap in told["denied"]})
             found = [lie for lie in lies(told, whole) if not (named and is_better(lie))]
             excused = {code for code in EXCUSED if code[0] == kind and any(f"'{code[1]}'" in lie for lie in found)}
             if named and excused:
@@ -65,6 +66,18 @@ def test_an_object_that_does_not_decode(suite: Suite) -> None:
             assert found == [], f"{case.where} without {kind} {namespace}/{name}"
 
 
+# Kinds of every cluster that tell what stands beside a Service, or why it is as it is: without them it may pass, and
+# `denied` names them. Without any other kind it is unknown.
+BESIDES = (
+    "nodes",
+    "namespaces",
+    "endpointslices",
+    "deployments",
+    "daemonsets",
+    "events",
+    "ingressclasses",
+    "configmaps",
+)
 # Without these less is said, and nobody is told that they are missing: few may list them.
 ADDS = ("endpoints", "horizontalpodautoscalers", "secrets", "servicemonitors", "validatingwebhookconfigurations")
 # Faults that hold of most clusters, and that the kind alone could excuse: they are told, and named in `denied` is what
