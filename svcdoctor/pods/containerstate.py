@@ -20,6 +20,7 @@ BURST = 25  # events of one kind about one object that the kubelet sends before 
 # --- before it starts --------------------------------------------------------------------------------------------
 
 _PULL_REASONS = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
+_NO_REGISTRY = "the node cannot resolve the registry"
 _PULL_WORDS = (
     ("the registry limits how often it may be pulled", ("toomanyrequests", "too many requests")),
     (
@@ -29,7 +30,7 @@ _PULL_WORDS = (
     ("the registry refuses access", ("forbidden", "denied")),
     ("it has no build for the node's platform", ("no match for platform",)),
     ("the registry has no such image or tag", ("not found", "manifest unknown", "does not exist")),
-    ("the node cannot resolve the registry", ("no such host", "server misbehaving")),
+    (_NO_REGISTRY, ("no such host", "server misbehaving")),
     ("the node does not trust the registry", ("x509", "http response to https")),
     ("the node cannot reach the registry", ("dial tcp", "timeout", "deadline", "refused", "eof")),
 )
@@ -57,7 +58,9 @@ def image_not_pulled(look: Look) -> PodState | None:
         owner = look.owner
         if not owner:
             return look.fails("pods-image-pull", text, evidence, remedies=(look.describe(),))
-        command = look.kubectl(f"set image {owner} {quote(f'{container.name}={_untagged(image)}:TAG')}")
+        # Another tag is no help where it is the name, or the registry in it, that is wrong.
+        wanted = "IMAGE" if text.endswith((_NO_REGISTRY, "is not valid")) else f"{_untagged(image)}:TAG"
+        command = look.kubectl(f"set image {owner} {quote(f'{container.name}={wanted}')}")
         return look.fails("pods-image-pull", text, evidence, remedies=(Remedy("name an image that is there", command),))
     return None
 
