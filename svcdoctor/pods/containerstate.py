@@ -9,7 +9,7 @@ import re
 from shlex import quote
 
 from svcdoctor.finding import Evidence, Remedy, Status
-from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, Probe
+from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, PodSpec, Probe
 from svcdoctor.pods.bindfailure import cannot_bind
 from svcdoctor.pods.podlook import STARTING_SECONDS, Look, PodState
 from svcdoctor.text import duration, listing, parse_time, plural, shorten, utc_time
@@ -367,6 +367,13 @@ def probe_words(probe: Probe) -> str:
     return f"exec {shorten(' '.join((probe.exec and probe.exec.command) or []), 60)}"
 
 
+def asks_the_node(spec: PodSpec, probe: Probe) -> bool:
+    """Whether a probe names a loopback address: the kubelet asks it on the node."""
+    action = probe.http_get or probe.tcp_socket
+    host = (action.host or "") if action else ""
+    return (host in ("localhost", "::1") or host.startswith("127.")) and not spec.host_network
+
+
 def _answer(message: str) -> str:
     """What a probe was told, from its Unhealthy event: `-> 404`, `-> connection refused`, `-> not connected`."""
     message = message.removeprefix("(combined from similar events): ")
@@ -418,7 +425,8 @@ def _readiness_fails(look: Look, container: Container, status: ContainerStatus) 
         evidence.append(
             Evidence("declares", f"port {listing(ports)}", f"{look.source} container {container.name} .ports")
         )
-    code, text = "pods-not-ready-probe", f"readiness probe {probe_words(probe)} {answer}"
+    node = " (the node, not the Pod)" if asks_the_node(look.pod.spec, probe) else ""
+    code, text = "pods-not-ready-probe", f"readiness probe {probe_words(probe)}{node} {answer}"
     main = look.statuses.get(look.serving)
     if container.name != look.serving and main and main.ready:
         code = "pods-sidecar-not-ready"
@@ -433,6 +441,8 @@ def _probe_remedies(look: Look, container: Container, kind: str, probe: Probe, a
     action, field = (probe.http_get, "httpGet") if probe.http_get else (probe.tcp_socket, "tcpSocket")
     if action is None:
         return ()
+    if asks_the_node(look.pod.spec, probe):
+        return look.patch("let it ask the Pod", container, f"{kind}Probe/{field}/host", "")
     port = _only_other_port(container, action.port) if "refused" in answer else None
     if port:
         return look.patch(f"probe port {port}, which it declares", container, f"{kind}Probe/{field}/port", port)
