@@ -307,6 +307,8 @@ def _change(case: Case, item: NamedPort) -> tuple[str, int | str] | None:
         name = _nearest_name(item, [declared.name for declared in candidates if declared.name])
         if name:
             return "targetPort", name
+        if BESIDE.search(item.target):  # the program's own port is not what is asked for
+            return None
     numbers = {declared.container_port for declared in candidates}
     named_number = {declared.container_port for declared in candidates if declared.name == item.target}
     only = named_number if len(named_number) == 1 else numbers
@@ -327,4 +329,4 @@ def _nearest_name(item: NamedPort, names: list[str]) -> str | None:
     near = min(names, key=lambda name: edit_distance(item.target, name), default=None)
     if near and edit_distance(item.target, near) < 3:
         return near
-    return names[0] if len(set(names)) == 1 else None
+    return names[0] if len(set(names)) == 1 and not BESIDE.search(item.target) else None
