@@ -303,6 +303,17 @@ def test_the_port_that_is_declared_is_offered_for_one_that_is_refused() -> None:
     assert [remedy.changes_cluster for remedy in bare.remedies] == [False], "a bare Pod has no template to patch"
 
 
+def test_the_port_that_is_declared_is_offered_for_a_name_that_none_has() -> None:
+    web = {"name": "web", "image": "web:1", "ports": [{"name": "web", "containerPort": 8080}]}
+    web["readinessProbe"] = {"httpGet": {"port": "http"}}
+    lost = event("Unhealthy", 'Readiness probe errored and resulted in unknown state: port "http" not found')
+    status = {"conditions": NOT_READY, "containerStatuses": [container(running(600))]}
+    bare = pod(status, containers=[web])
+    owner = OwnerReference(kind="StatefulSet", name="cart", controller=True)
+    owned = replace(bare, metadata=replace(bare.metadata, owner_references=[owner]))
+    assert judge(owned, (lost,), None, NOW).remedies[0].do == "probe port 8080, which it declares"
+
+
 # --- nodes and gates ---------------------------------------------------------------------------------------------
 
 

@@ -443,7 +443,8 @@ def _probe_remedies(look: Look, container: Container, kind: str, probe: Probe, a
         return ()
     if asks_the_node(look.pod.spec, probe):
         return look.patch("let it ask the Pod", container, f"{kind}Probe/{field}/host", "")
-    port = _only_other_port(container, action.port) if "refused" in answer else None
+    wrong = "refused" in answer or answer == f'-> port "{action.port}" not found'
+    port = _only_other_port(container, action.port) if wrong else None
     if port:
         return look.patch(f"probe port {port}, which it declares", container, f"{kind}Probe/{field}/port", port)
     if "-> 404" not in answer or probe.http_get is None:
