@@ -33,6 +33,7 @@ port-named-differs-per-pod
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from svcdoctor.case import Backend, Case
@@ -319,7 +320,7 @@ def _heard(case: Case, item: NamedPort) -> int | None:
     """The number that the name has for another protocol, where all workloads are seen to listen on it for this one."""
     named = {declared.container_port for declared in _ports_of(case.backing) if declared.name == item.target}
     number = min(named)
-    looks = [case.or_without(lambda backend=backend: case.sockets(backend), None) for backend in case.backing]
+    looks = [case.or_without(partial(case.sockets, backend), None) for backend in case.backing]
     return number if all(sockets and sockets.on(number, item.port.protocol) for sockets in looks) else None
 
 

@@ -65,6 +65,7 @@ CHECK = Check(
         "nodes",
         *WORKLOAD_RESOURCES,
         "services",
+        "configmaps",
     ),
 )
 
