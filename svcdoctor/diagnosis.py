@@ -226,9 +226,10 @@ def assemble(
 
 
 def _is_missed(resource: str) -> bool:
-    """Whether verdicts might be others if it were read: an API that not every cluster has acts on traffic here."""
+    """Whether verdicts might be others if it were read: an API that not every cluster has acts on traffic here, and
+    classes are asked for where there are Ingresses."""
     beside = resource in RESOURCES and RESOURCES[resource].optional and resource != "apiservices"
-    return resource in CORE or beside
+    return resource in CORE or beside or resource == "ingressclasses"
 
 
 def keeping(diagnosis: Diagnosis, before: Mapping[tuple[str, str], ServiceDiagnosis]) -> Diagnosis:

@@ -277,12 +277,23 @@ def test_why_an_image_was_not_pulled(message: str, why: str) -> None:
     ],
 )
 def test_an_image_keeps_its_name_when_its_tag_is_replaced(image: str, shown: str) -> None:
-    waiting = container({"waiting": {"reason": "ErrImagePull"}})
+    assert image_remedy(image, "ErrImagePull", "") == f"web={shown}"
+
+
+def test_no_other_tag_is_advised_where_the_name_or_its_registry_is_wrong() -> None:
+    assert image_remedy("Shop/API:1", "InvalidImageName", "repository name must be lowercase") == "web=IMAGE"
+    assert image_remedy("reg.example/web:1", "ErrImagePull", "lookup reg.example: no such host") == "web=IMAGE"
+
+
+def image_remedy(image: str, reason: str, message: str) -> str:
+    """What kubectl set image is told of the container."""
+    waiting = container({"waiting": {"reason": reason, "message": message}})
     bare = pod({"conditions": NOT_READY, "containerStatuses": [waiting]}, containers=[{"name": "web", "image": image}])
     owner = OwnerReference(kind="StatefulSet", name="cart", controller=True)
     owned = replace(bare, metadata=replace(bare.metadata, owner_references=[owner]))
     command = judge(owned, (), None, NOW).remedies[0].command
-    assert command == f"kubectl -n shop set image statefulset cart web={shown}"
+    assert command.startswith("kubectl -n shop set image statefulset cart ")
+    return command.rpartition(" ")[2]
 
 
 def test_the_port_that_is_declared_is_offered_for_one_that_is_refused() -> None:
@@ -290,6 +301,17 @@ def test_the_port_that_is_declared_is_offered_for_one_that_is_refused() -> None:
     refused = event("Unhealthy", "Readiness probe failed: dial tcp 10.0.0.1:9090: connect: connection refused")
     bare = state_of(container(running(600)), containers=[{"name": "web", **probes}], events=(refused,))
     assert [remedy.changes_cluster for remedy in bare.remedies] == [False], "a bare Pod has no template to patch"
+
+
+def test_the_port_that_is_declared_is_offered_for_a_name_that_none_has() -> None:
+    web = {"name": "web", "image": "web:1", "ports": [{"name": "web", "containerPort": 8080}]}
+    web["readinessProbe"] = {"httpGet": {"port": "http"}}
+    lost = event("Unhealthy", 'Readiness probe errored and resulted in unknown state: port "http" not found')
+    status = {"conditions": NOT_READY, "containerStatuses": [container(running(600))]}
+    bare = pod(status, containers=[web])
+    owner = OwnerReference(kind="StatefulSet", name="cart", controller=True)
+    owned = replace(bare, metadata=replace(bare.metadata, owner_references=[owner]))
+    assert judge(owned, (lost,), None, NOW).remedies[0].do == "probe port 8080, which it declares"
 
 
 # --- nodes and gates ---------------------------------------------------------------------------------------------

@@ -197,13 +197,15 @@ def _silent_nodes(case: Case, nodes: Mapping[str, Node], serving: set[str]) -> I
     ]
     if not silent or all(top_owner(pod)[0] == "DaemonSet" for pod in case.live_pods):
         return
+    without = [name for name in nodes if name not in serving]
+    have = "has" if len(without) == 1 else "have"
     ports = listing(list(dict.fromkeys(str(port.node_port) for port in case.ports if port.node_port)))
     patch = {"spec": {"externalTrafficPolicy": "Cluster"}}
     yield warn(
         "dp-external-local-no-endpoint",
         case.subject,
         f"node port {ports} answers on {len(serving)} of {plural(len(nodes), 'node')}:"
-        f" externalTrafficPolicy is Local, and {listing(silent)} has no ready Pod",
+        f" externalTrafficPolicy is Local, and {listing(without)} {have} no ready Pod",
         Evidence("policy", "Local", f"service/{case.name} .spec.externalTrafficPolicy"),
         Evidence("ready", listing(sorted(serving)), f"endpointslices of service/{case.name} .endpoints[].nodeName"),
         remedies=(Remedy("let every node lead there", patch_command(case.namespace, f"service {case.name}", patch)),),

@@ -32,13 +32,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from svcdoctor.case import SETTLING_SECONDS
 from svcdoctor.check import Check, Code
 from svcdoctor.clientcase import ClientCase
 from svcdoctor.clients.callers import TOP_LEVEL, Reference
 from svcdoctor.clients.correction import corrected, with_host
-from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown
+from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, Subject, fail, passed, unknown, warn
 from svcdoctor.names.corefile import DEFAULT_ZONE, rule, within
 from svcdoctor.objects import Service
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
@@ -71,6 +72,7 @@ def run(case: ClientCase) -> Iterator[Finding]:
     faults = [_missing(case, namespace, name, uses) for (namespace, name), uses in case.absent.items()]
     faults += _misspelt_namespaces(case)
     faults += _misshapen(case)
+    faults += _no_such_pods(case)
     yield from faults
     there = sum(name in (case.services_of(namespace) or {}) for namespace, name in case.named)
     if there and not faults:
@@ -202,8 +204,10 @@ def _misshapen(case: ClientCase) -> Iterator[Finding]:
 
 
 def _is_given_by_rule(case: ClientCase, host: str) -> bool:
-    """Whether the Corefile answers the name by a rule of its own, or asks others for its domain."""
-    blocks = case.or_without(case.corefile, [])
+    """Whether the Corefile answers the name by a rule of its own, or asks others for its domain; or may, unseen."""
+    blocks = case.or_without(case.corefile, None)
+    if blocks is None:
+        return True
     zones = {zone.strip(".") for block in blocks for zone in block.zones} - {"", case.zone}
     files = case.or_without(case.corefile_imports, {})
     return any(within(host, zone) for zone in zones) or rule(blocks, host, ("A", "AAAA"), files) is not None
@@ -223,6 +227,40 @@ def _meant_by(host: str, home: str, zone: str) -> list[tuple[str, str]]:
     if ending or not host.endswith(f".{zone}") or "svc" in labels or len(labels) > 2:
         return []
     return [(labels[0], (*labels, home)[1])]
+
+
+_POD = re.compile(
+    r"(?P<owner>[a-z0-9-]+)-\d+\.(?P<service>[a-z0-9-]+)(?:\.(?P<namespace>[a-z0-9-]+)(?:\.svc(?:\..+)?)?)?"
+)
+
+
+def _no_such_pods(case: ClientCase) -> Iterator[Finding]:
+    """`kafka-3.kafka`, where the StatefulSet has all the Pods that it wants, and that is none of them."""
+    found: dict[tuple[str, str], list[Reference]] = {}
+    for setting, host in case.hosts:
+        named = _POD.fullmatch(host.name.rstrip("."))
+        if not named:
+            continue
+        namespace, service = named["namespace"] or case.namespace, named["service"]
+        owner = case.or_without(partial(case.listed, "statefulsets", namespace), {}).get(named["owner"])
+        own = case.template.kind == "StatefulSet" and owner is case.template.owner
+        if owner is None or own or owner.spec.service_name != service or not owner.spec.replicas:
+            continue
+        pods = case.or_without(partial(case.listed, "pods", namespace), {})
+        there = [name for name in pods if re.fullmatch(rf"{named['owner']}-\d+", name)]
+        pod = host.name.partition(".")[0]
+        if pod not in there and len(there) == owner.spec.replicas:
+            uses = found.setdefault((pod, f"{namespace}/{named['owner']}, which has {listing(sorted(there))}"), [])
+            if setting not in [use.setting for use in uses]:
+                uses.append(Reference(host.name, host.port, service, namespace, True, setting))
+    for (pod, owner_text), uses in found.items():
+        yield warn(
+            "dns-client-wrong-name",
+            case.subject,
+            f"calls {pod} of statefulset {owner_text}",
+            *_named_by(uses),
+            remedies=(Remedy("name the Pods that there are, or scale it up", changes_cluster=False),),
+        )
 
 
 def _in_another_namespace(case: ClientCase, name: str, other: str, uses: list[Reference]) -> Finding:

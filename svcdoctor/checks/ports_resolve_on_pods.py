@@ -33,6 +33,7 @@ port-named-differs-per-pod
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from svcdoctor.case import Backend, Case
@@ -307,6 +308,8 @@ def _change(case: Case, item: NamedPort) -> tuple[str, int | str] | None:
         name = _nearest_name(item, [declared.name for declared in candidates if declared.name])
         if name:
             return "targetPort", name
+        if BESIDE.search(item.target):  # the program's own port is not what is asked for
+            return None
     numbers = {declared.container_port for declared in candidates}
     named_number = {declared.container_port for declared in candidates if declared.name == item.target}
     only = named_number if len(named_number) == 1 else numbers
@@ -317,7 +320,7 @@ def _heard(case: Case, item: NamedPort) -> int | None:
     """The number that the name has for another protocol, where all workloads are seen to listen on it for this one."""
     named = {declared.container_port for declared in _ports_of(case.backing) if declared.name == item.target}
     number = min(named)
-    looks = [case.or_without(lambda backend=backend: case.sockets(backend), None) for backend in case.backing]  # type: ignore[misc]
+    looks = [case.or_without(partial(case.sockets, backend), None) for backend in case.backing]
     return number if all(sockets and sockets.on(number, item.port.protocol) for sockets in looks) else None
 
 
@@ -327,4 +330,4 @@ def _nearest_name(item: NamedPort, names: list[str]) -> str | None:
     near = min(names, key=lambda name: edit_distance(item.target, name), default=None)
     if near and edit_distance(item.target, near) < 3:
         return near
-    return names[0] if len(set(names)) == 1 else None
+    return names[0] if len(set(names)) == 1 and not BESIDE.search(item.target) else None

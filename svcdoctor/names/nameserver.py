@@ -29,7 +29,7 @@ def may_know_the_cluster(view: View, server: str, cluster_ips: Sequence[str]) ->
         return True
     if server in cluster_ips or address.is_link_local or address.is_loopback:
         return True
-    dns = view.or_without(view.cluster_dns, None)
+    dns = view.cluster_dns()
     if dns and server in dns.addresses:
         return True
     services, _ = view.everywhere("services")

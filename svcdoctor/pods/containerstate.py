@@ -9,7 +9,7 @@ import re
 from shlex import quote
 
 from svcdoctor.finding import Evidence, Remedy, Status
-from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, Probe
+from svcdoctor.objects import Container, ContainerStateTerminated, ContainerStatus, PodSpec, Probe
 from svcdoctor.pods.bindfailure import cannot_bind
 from svcdoctor.pods.podlook import STARTING_SECONDS, Look, PodState
 from svcdoctor.text import duration, listing, parse_time, plural, shorten, utc_time
@@ -20,6 +20,7 @@ BURST = 25  # events of one kind about one object that the kubelet sends before 
 # --- before it starts --------------------------------------------------------------------------------------------
 
 _PULL_REASONS = ("ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable")
+_NO_REGISTRY = "the node cannot resolve the registry"
 _PULL_WORDS = (
     ("the registry limits how often it may be pulled", ("toomanyrequests", "too many requests")),
     (
@@ -29,7 +30,7 @@ _PULL_WORDS = (
     ("the registry refuses access", ("forbidden", "denied")),
     ("it has no build for the node's platform", ("no match for platform",)),
     ("the registry has no such image or tag", ("not found", "manifest unknown", "does not exist")),
-    ("the node cannot resolve the registry", ("no such host", "server misbehaving")),
+    (_NO_REGISTRY, ("no such host", "server misbehaving")),
     ("the node does not trust the registry", ("x509", "http response to https")),
     ("the node cannot reach the registry", ("dial tcp", "timeout", "deadline", "refused", "eof")),
 )
@@ -57,7 +58,9 @@ def image_not_pulled(look: Look) -> PodState | None:
         owner = look.owner
         if not owner:
             return look.fails("pods-image-pull", text, evidence, remedies=(look.describe(),))
-        command = look.kubectl(f"set image {owner} {quote(f'{container.name}={_untagged(image)}:TAG')}")
+        # Another tag is no help where it is the name, or the registry in it, that is wrong.
+        wanted = "IMAGE" if text.endswith((_NO_REGISTRY, "is not valid")) else f"{_untagged(image)}:TAG"
+        command = look.kubectl(f"set image {owner} {quote(f'{container.name}={wanted}')}")
         return look.fails("pods-image-pull", text, evidence, remedies=(Remedy("name an image that is there", command),))
     return None
 
@@ -364,6 +367,13 @@ def probe_words(probe: Probe) -> str:
     return f"exec {shorten(' '.join((probe.exec and probe.exec.command) or []), 60)}"
 
 
+def asks_the_node(spec: PodSpec, probe: Probe) -> bool:
+    """Whether a probe names a loopback address: the kubelet asks it on the node."""
+    action = probe.http_get or probe.tcp_socket
+    host = (action.host or "") if action else ""
+    return (host in ("localhost", "::1") or host.startswith("127.")) and not spec.host_network
+
+
 def _answer(message: str) -> str:
     """What a probe was told, from its Unhealthy event: `-> 404`, `-> connection refused`, `-> not connected`."""
     message = message.removeprefix("(combined from similar events): ")
@@ -415,7 +425,8 @@ def _readiness_fails(look: Look, container: Container, status: ContainerStatus) 
         evidence.append(
             Evidence("declares", f"port {listing(ports)}", f"{look.source} container {container.name} .ports")
         )
-    code, text = "pods-not-ready-probe", f"readiness probe {probe_words(probe)} {answer}"
+    node = " (the node, not the Pod)" if asks_the_node(look.pod.spec, probe) else ""
+    code, text = "pods-not-ready-probe", f"readiness probe {probe_words(probe)}{node} {answer}"
     main = look.statuses.get(look.serving)
     if container.name != look.serving and main and main.ready:
         code = "pods-sidecar-not-ready"
@@ -430,7 +441,10 @@ def _probe_remedies(look: Look, container: Container, kind: str, probe: Probe, a
     action, field = (probe.http_get, "httpGet") if probe.http_get else (probe.tcp_socket, "tcpSocket")
     if action is None:
         return ()
-    port = _only_other_port(container, action.port) if "refused" in answer else None
+    if asks_the_node(look.pod.spec, probe):
+        return look.patch("let it ask the Pod", container, f"{kind}Probe/{field}/host", "")
+    wrong = "refused" in answer or answer == f'-> port "{action.port}" not found'
+    port = _only_other_port(container, action.port) if wrong else None
     if port:
         return look.patch(f"probe port {port}, which it declares", container, f"{kind}Probe/{field}/port", port)
     if "-> 404" not in answer or probe.http_get is None:

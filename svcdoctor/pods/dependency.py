@@ -17,6 +17,7 @@ from svcdoctor.text import listing, parse_time, plural, utc_time
 
 # Pods that stop being ready within this much of each other did not do so by chance.
 TOGETHER_SECONDS = 15.0
+_HERE = ("localhost", "kubernetes")
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9-]+)*")
 
 
@@ -171,7 +172,10 @@ def _named(case: Case, commands: Iterable[str], *, itself: bool = False) -> Iter
         own = short == case.name
         is_meant = not own or (itself and _is_dialled(host, words))
         here = known and is_meant and rest in ("", case.namespace)
-        if here or rest.startswith(f"{case.namespace}.svc"):
+        # Nothing but a Service is called by one word.
+        is_word = "." not in host and not host.isdigit() and host not in _HERE
+        missed = not known and is_word and _is_dialled(host, words)
+        if here or missed or rest.startswith(f"{case.namespace}.svc"):
             other = case if own else case_of(case, case.namespace, short) if known else None
             ready = len({view.address for view in other.ready_endpoints}) if other else None
             yield Named(short, host, ready)
@@ -179,7 +183,9 @@ def _named(case: Case, commands: Iterable[str], *, itself: bool = False) -> Iter
 
 def _is_dialled(host: str, words: Iterable[str]) -> bool:
     name = rf"{re.escape(host)}(?![\w-])"
-    return bool(re.search(rf"://{name}|(?<![\w.-]){name}:\d|\b(?:nc|nslookup)(?: -\S+)* {name}", " ".join(words)))
+    return bool(
+        re.search(rf"://{name}|(?<![\w.-]){name}:\d\d|\b(?:nc|nslookup)(?: -\S+(?: \d+)?)* {name}", " ".join(words))
+    )
 
 
 def _init_commands(pod: Pod) -> Iterator[str]:
