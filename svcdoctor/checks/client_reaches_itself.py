@@ -24,6 +24,7 @@ from svcdoctor.clients.statedclient import StatedClient, endpoints_to_try, proxy
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, passed, unknown, warn
 from svcdoctor.objects import ServicePort
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
+from svcdoctor.policies.adminpolicy import ADMITTING_KINDS
 from svcdoctor.policies.policy import Direction, isolates
 from svcdoctor.policies.traffic import enforcement, party_of_pod, policies_in
 from svcdoctor.text import listing, plural
@@ -31,7 +32,7 @@ from svcdoctor.text import listing, plural
 CHECK = Check(
     step=Step.CONNECT,
     codes={"dp-hairpin": Code(Stage.DATA_PLANE)},
-    reads=("endpointslices", "pods", "networkpolicies", "namespaces", *WORKLOAD_RESOURCES),
+    reads=("endpointslices", "pods", "networkpolicies", *ADMITTING_KINDS, "namespaces", *WORKLOAD_RESOURCES),
 )
 
 

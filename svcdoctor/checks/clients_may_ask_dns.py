@@ -90,7 +90,7 @@ def _no_dns(case: ClientCase, path: DNSPath, policy: NetworkPolicy) -> Finding:
         *(_names(case) if case.named else [idle]),
         *doubt.doubt,
         remedies=(_open(policy, path, ("UDP", "TCP")),),
-        inferred=not (doubt.enforced and case.named),
+        inferred=not (doubt.is_certain and case.named),
     )
 
 
@@ -125,7 +125,7 @@ def _no_tcp(case: ClientCase, path: DNSPath, policy: NetworkPolicy) -> Finding:
         *_names(case),
         *doubt.doubt,
         remedies=(_open(rule.policy if rule else policy, path, ("TCP",)),),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

@@ -115,7 +115,7 @@ def _kept_in(case: ClientCase, code: str, found: list[Refusal]) -> Finding:
         *calls,
         *doubt.doubt,
         remedies=(_let_out(case, first),),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

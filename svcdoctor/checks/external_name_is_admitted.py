@@ -19,6 +19,7 @@ from svcdoctor.clientcase import ClientCase
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, fail, warn
 from svcdoctor.objects import NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES, Template
+from svcdoctor.policies.adminpolicy import ADMITTING_KINDS
 from svcdoctor.policies.policy import Direction, directions_of, is_empty, rules_of
 from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence
 from svcdoctor.policies.traffic import Caller, Enforcement, callers_of, egress_policies, enforcement, policies_in
@@ -27,7 +28,7 @@ from svcdoctor.text import listing
 CHECK = Check(
     step=Step.CONNECT,
     codes={"extname-netpol": Code(Stage.POLICY, settles=False)},
-    reads=("networkpolicies", "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
+    reads=("networkpolicies", *ADMITTING_KINDS, "namespaces", "configmaps", "pods", *WORKLOAD_RESOURCES),
 )
 
 
@@ -116,5 +117,5 @@ def _blocked(case: Case, kept: list[tuple[Caller, list[NetworkPolicy]]]) -> Find
         *(caller.evidence for caller in callers[:3]),
         *doubt.doubt,
         remedies=_edit(callers[0].template.namespace, policies[0].metadata.name),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )

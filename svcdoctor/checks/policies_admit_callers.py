@@ -119,7 +119,7 @@ def _shut(case: Case, guard: Guard, callers: list[Caller]) -> Finding:
         *(caller.evidence for caller in callers[:3]),
         *doubt.doubt,
         remedies=(admit(guard, case, callers, ports),),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 
@@ -183,7 +183,7 @@ def _kept_out(case: Case, code: str, found: list[Denial]) -> Finding:
         *(evidence for caller in list(callers.values())[:3] for evidence in _seen(caller, first)),
         *doubt.doubt,
         remedies=_remedies(case, code, first, list(callers.values())),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

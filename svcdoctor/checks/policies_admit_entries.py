@@ -144,7 +144,7 @@ def _entry_finding(case: Case, entry: Entry, pods: list[Pod], port: ServicePort,
         *(() if pods else (unseen,)),
         *doubt.doubt,
         remedies=(remedy,),
-        inferred=not (pods and doubt.enforced),
+        inferred=not (pods and doubt.is_certain),
     )
 
 

@@ -85,7 +85,7 @@ def _source_blocked(case: Case, source: Source, guarded: list[Guard]) -> Iterato
             if (peers := peers_of(source.parties))
             else ()
         ),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

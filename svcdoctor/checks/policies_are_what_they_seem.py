@@ -45,7 +45,7 @@ from svcdoctor.entry.exposure import STORE_IMAGES, STORE_PORTS, image_name
 from svcdoctor.finding import Evidence, Finding, Remedy, Stage, Step, note
 from svcdoctor.objects import LabelSelector, NetworkPolicy
 from svcdoctor.pods.template import WORKLOAD_RESOURCES
-from svcdoctor.policies.adminpolicy import PLUGIN_KINDS
+from svcdoctor.policies.adminpolicy import ADMITTING_KINDS, PLUGIN_KINDS
 from svcdoctor.policies.policy import Direction, Rule, directions_of, isolates, selects
 from svcdoctor.policies.policyrule import isolating_evidence, rule_evidence, shown
 from svcdoctor.policies.traffic import (
@@ -72,6 +72,7 @@ CHECK = Check(
     },
     reads=(
         "networkpolicies",
+        *ADMITTING_KINDS,
         *PLUGIN_KINDS,
         "services",
         "endpointslices",

@@ -98,7 +98,7 @@ def _closed(case: Case, closed: list[Guard]) -> Finding:
                     patch_command(case.namespace, f"networkpolicy {name}", patch),
                 ),
             ),
-            inferred=not doubt.enforced,
+            inferred=not doubt.is_certain,
         )
     callers = case.or_without(lambda: callers_of(case), [])
     ports = [(number, port.protocol) for port, number in targets(case, guard.backend)]
@@ -111,7 +111,7 @@ def _closed(case: Case, closed: list[Guard]) -> Finding:
         *(caller.evidence for caller in callers[:3]),
         *doubt.doubt,
         remedies=(admit(guard, case, callers, list(dict.fromkeys(ports))),),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

@@ -83,7 +83,7 @@ def _closed_to_everyone(case: Case, port: ServicePort, guarded: list[Guard]) -> 
         _leads_to(case.subject, port, number),
         *doubt.doubt,
         remedies=(fault.remedy,),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 
@@ -105,7 +105,7 @@ def _closed_to_client(case: ClientCase, refusal: Refusal, fault: PortFault) -> F
         Evidence("calls it", refusal.reference.host, refusal.reference.source),
         *doubt.doubt,
         remedies=(fault.remedy,),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

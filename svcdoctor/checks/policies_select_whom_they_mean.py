@@ -163,7 +163,7 @@ def _meant_by_name(case: Case, rule: Rule, wanted: dict[str, str], place: str) -
         Evidence("namespace", selector_text(namespace_labels(case, place)), f"namespace/{place} .metadata.labels"),
         *doubt.doubt,
         remedies=(Remedy(f"label namespace {place}", f"kubectl label namespace {place} {label_words(wanted)}"),),
-        inferred=not doubt.enforced,
+        inferred=not doubt.is_certain,
     )
 
 

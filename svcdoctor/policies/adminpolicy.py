@@ -22,6 +22,8 @@ ADMIN_KINDS = {
     "baselineadminnetworkpolicies": "BaselineAdminNetworkPolicy",
     "clusternetworkpolicies": "ClusterNetworkPolicy",
 }
+# Those whose policies may admit what a NetworkPolicy refuses.
+ADMITTING_KINDS = ("adminnetworkpolicies", "clusternetworkpolicies")
 PLUGIN_KINDS = {
     "ciliumnetworkpolicies": "CiliumNetworkPolicy",
     "ciliumclusterwidenetworkpolicies": "CiliumClusterwideNetworkPolicy",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from svcdoctor.case import Backend, Case, case_of
@@ -20,7 +21,15 @@ from svcdoctor.names.lookup import Vantage
 from svcdoctor.objectindexes import PODS_BY_OWNER
 from svcdoctor.objects import RESOURCES, CustomObject, Metadata, NetworkPolicy, Pod, ServicePort
 from svcdoctor.pods.template import Template
-from svcdoctor.policies.adminpolicy import ADMIN_KINDS, PLUGIN_KINDS, deciding, in_order, lets_somebody_in, selects_for
+from svcdoctor.policies.adminpolicy import (
+    ADMIN_KINDS,
+    ADMITTING_KINDS,
+    PLUGIN_KINDS,
+    deciding,
+    in_order,
+    lets_somebody_in,
+    selects_for,
+)
 from svcdoctor.policies.policy import (
     NAMESPACE_NAME,
     Direction,
@@ -51,15 +60,23 @@ class Enforcement(NamedTuple):
     enforced: bool | None
     plugin: str = ""
     seen: bool = True  # whether DaemonSets could be looked at wherever network plugins have theirs
+    unread: tuple[str, ...] = ()  # kinds of policies that stand above NetworkPolicies, and may not be read
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what a NetworkPolicy refuses is refused for sure."""
+        return bool(self.enforced) and not self.unread
 
     @property
     def doubt(self) -> tuple[Evidence, ...]:
+        above = "a policy of the cluster's administrators admits it all the same"
+        found = (Evidence("unless", above, f"{listing(list(self.unread))} may not be read"),) if self.unread else ()
         if self.enforced:
-            return ()
+            return found
         value = "the network plugin here enforces no NetworkPolicies"
         none = "no DaemonSet of a plugin that is known to enforce them"
         source = none if self.seen else "not all DaemonSets were read"
-        return (Evidence("unless", value, source),)
+        return (Evidence("unless", value, source), *found)
 
 
 def enforcement(view: View) -> Enforcement:
@@ -68,6 +85,7 @@ def enforcement(view: View) -> Enforcement:
     def build() -> Enforcement:
         found: list[str] = []
         seen = True
+        unread = _unread_above(view)
         for place in _PLACES:
             names = view.or_without(lambda place=place: _daemonsets(view, place), None)  # type: ignore[misc]
             if names is None:
@@ -76,11 +94,18 @@ def enforcement(view: View) -> Enforcement:
             found += names
             enforcing = next((name for name in names if _ENFORCING.search(name)), "")
             if enforcing:
-                return Enforcement(True, f"daemonset/{enforcing} in {place}")
+                return Enforcement(True, f"daemonset/{enforcing} in {place}", unread=unread)
         flannel = next((name for name in found if _NOT_ENFORCING.fullmatch(name)), "")
-        return Enforcement(False, f"daemonset/{flannel}") if flannel else Enforcement(None, seen=seen)
+        return Enforcement(False, f"daemonset/{flannel}") if flannel else Enforcement(None, seen=seen, unread=unread)
 
     return view.shared("policy enforcement", build)
+
+
+def _unread_above(view: View) -> tuple[str, ...]:
+    """The kinds that the cluster has, and that may not be read."""
+    return tuple(
+        kind for kind in ADMITTING_KINDS if view.or_without(partial(view.listed, kind, EVERYWHERE), None) is None
+    )
 
 
 def _daemonsets(view: View, place: str) -> list[str]:

@@ -74,6 +74,7 @@ BESIDES = (
     "endpointslices",
     "deployments",
     "daemonsets",
+    "cronjobs",
     "events",
     "ingressclasses",
     "configmaps",
@@ -89,12 +90,19 @@ EXCUSED = {
     ("nodes", "svc-missing"),
     # The cache is down on its node, which is so as well where the whole node is.
     ("nodes", "dns-nodelocal-broken"),
+    # What a NetworkPolicy refuses the cluster's administrators may admit, where their policies are out of sight.
+    ("adminnetworkpolicies", "netpol-ingress-no-match"),
+    ("adminnetworkpolicies", "netpol-default-deny-ingress"),
     # The Gateway itself says that its listeners collide; whether a Route hangs on one that does not is what is unseen.
     ("httproutes", "gw-listener-conflict"),
     # No Pod is there and none is asked for: slices that still hold one are late, and tell only how old that is.
     ("endpointslices", "workload-scaled-zero"),
 }
-DOUBTS = {"daemonsets": "not all DaemonSets were read", "nodes": "nodes may not be read"}
+DOUBTS = {
+    "daemonsets": "not all DaemonSets were read",
+    "nodes": "nodes may not be read",
+    "adminnetworkpolicies": "adminnetworkpolicies may not be read",
+}
 
 
 def says_its_doubt(told: dict[str, Any], code: str) -> bool:
