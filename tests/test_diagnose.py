@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from simulate import simulate
 from svcdoctor.commands.result import exit_code
 from svcdoctor.diagnosis import Scope, diagnose
-from svcdoctor.finding import Status, Unreadable
+from svcdoctor.finding import Role, Status, Unreadable
 from svcdoctor.names.lookup import Lookup
 
 NOBODY_MATCHES = """
@@ -75,6 +75,11 @@ spec:
 def test_what_follows_from_a_warning_does_not_make_the_run_fail() -> None:
     diagnosis = diagnose(simulate(list(yaml.safe_load_all(A_WORKER_IS_FOUND_TOO))), Scope("shop")).diagnosis
     service = diagnosis.services[0]
-    assert service.status is Status.WARN and Status.FAIL in {finding.status for finding in service.findings}
+    assert service.status is Status.WARN and Role.CONSEQUENCE in {finding.role for finding in service.findings}
+    worse = [
+        replace(finding, status=Status.FAIL) if finding.role is Role.CONSEQUENCE else finding
+        for finding in service.findings
+    ]
+    diagnosis = replace(diagnosis, services=(replace(service, findings=tuple(worse)),))
     assert exit_code(diagnosis, "fail") == 0
     assert exit_code(diagnosis, "warn") == 1

@@ -191,6 +191,8 @@ def _misshapen(case: ClientCase) -> Iterator[Finding]:
                 uses = found.setdefault((bare, name, namespace), [])
                 if setting not in [use.setting for use in uses]:
                     uses.append(Reference(host.name, host.port, name, namespace, True, setting))
+    doubt = Evidence("unless", "a rule of CoreDNS gives that name", "its Corefile may not be read")
+    unseen = (doubt,) if found and case.or_without(case.corefile, None) is None else ()
     for (bare, name, namespace), uses in found.items():
         meant = f"{name}.{namespace}.svc.{case.zone}"
         yield fail(
@@ -199,15 +201,15 @@ def _misshapen(case: ClientCase) -> Iterator[Finding]:
             f"calls {bare}, which is no name that a Service has; {meant} is one",
             *_named_by(uses),
             Evidence("Service", f"{namespace}/{name}", f"services in namespace {namespace}"),
+            *unseen,
             remedies=_corrected(case, uses, meant),
+            inferred=bool(unseen),
         )
 
 
 def _is_given_by_rule(case: ClientCase, host: str) -> bool:
-    """Whether the Corefile answers the name by a rule of its own, or asks others for its domain; or may, unseen."""
-    blocks = case.or_without(case.corefile, None)
-    if blocks is None:
-        return True
+    """Whether the Corefile answers the name by a rule of its own, or asks others for its domain."""
+    blocks = case.or_without(case.corefile, [])
     zones = {zone.strip(".") for block in blocks for zone in block.zones} - {"", case.zone}
     files = case.or_without(case.corefile_imports, {})
     return any(within(host, zone) for zone in zones) or rule(blocks, host, ("A", "AAAA"), files) is not None

@@ -93,12 +93,15 @@ EXCUSED = {
     # What a NetworkPolicy refuses the cluster's administrators may admit, where their policies are out of sight.
     ("adminnetworkpolicies", "netpol-ingress-no-match"),
     ("adminnetworkpolicies", "netpol-default-deny-ingress"),
+    # Hardly any Corefile gives a Service a name of another shape.
+    ("configmaps", "dns-client-wrong-name"),
     # The Gateway itself says that its listeners collide; whether a Route hangs on one that does not is what is unseen.
     ("httproutes", "gw-listener-conflict"),
     # No Pod is there and none is asked for: slices that still hold one are late, and tell only how old that is.
     ("endpointslices", "workload-scaled-zero"),
 }
 DOUBTS = {
+    "configmaps": "its Corefile may not be read",
     "daemonsets": "not all DaemonSets were read",
     "nodes": "nodes may not be read",
     "adminnetworkpolicies": "adminnetworkpolicies may not be read",
